@@ -1,0 +1,1 @@
+{"format":"vestal-ring-1","ring":"app","primary":"a9900001","keys":[{"id":"a9900001","status":"enabled","created":"2026-01-01T12:00:00.000Z","key":"08e8fafd71449323599794d6e99b3bc19941b146c78d9f1acd4e7bb8e8f0e4ad"}],"mac":"0797d6fc7078a00d14eb95a7f000acf9d4b27982078b0fa1730fe32b3ae3761a"}

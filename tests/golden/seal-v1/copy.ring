@@ -1,0 +1,1 @@
+{"format":"vestal-ring-1","ring":"copy","primary":"c0900001","keys":[{"id":"c0900001","status":"enabled","created":"2026-01-01T12:00:00.000Z","key":"54e26d0f217176b9c986310d2af7f5d49469d29e89cbd42daf854c848a7afc6d"}],"mac":"0d2baefc6e3cfc5b32a9ea8d87a775b76158607b30c0012ec0932ef2a455b4a2"}
