@@ -1,0 +1,32 @@
+/* What is wrong in a definition: all of it, not only the first. */
+#ifndef VESTAL_OAUTH_FAULTS_H
+#define VESTAL_OAUTH_FAULTS_H
+
+#include "base/work.h"
+
+#define OAUTH_FAULTS_MAX 100
+
+struct oauth_fault {
+	const char *text; /* "file: key: reason", or "file:line: reason" where it is no JSON */
+	int warning;      /* doubtful; nothing is refused for it */
+};
+
+struct oauth_faults {
+	struct arena *arena; /* owns the texts */
+	struct oauth_fault list[OAUTH_FAULTS_MAX];
+	size_t count;
+	size_t errors; /* those that are no warnings, also beyond the list's end */
+};
+
+/* An empty list. */
+void oauth_faults_init(struct oauth_faults *faults, struct arena *arena);
+
+/* Adds one. key may be NULL. */
+void oauth_faults_add(struct oauth_faults *faults, const char *file, const char *key,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Adds one that refuses nothing. */
+void oauth_faults_warn(struct oauth_faults *faults, const char *file, const char *key,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+#endif

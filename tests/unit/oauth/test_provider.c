@@ -1,0 +1,583 @@
+/* Definitions: what is refused, what is read, where requests go. */
+#include "fixture.h"
+
+#include "base/text.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REFRESH_PERIOD_S 300
+
+static const char good[] =
+	"{\"name\":\"good\",\"authorize_url\":\"{accounts}/auth\",\"token_url\":\"{accounts}/"
+	"token\","
+	"\"revoke_url\":\"{accounts}/revoke\","
+	"\"datacenters\":{\"us\":{\"accounts\":\"https://a.example\",\"api\":\"https://"
+	"b.example\"},"
+	"\"eu\":{\"accounts\":\"https://a.example.eu\",\"api\":\"https://b.example.eu\"}},"
+	"\"default_datacenter\":\"us\",\"scopes\":[\"read\"],\"params\":[\"tenant\"],"
+	"\"rotation\":\"never\",\"access_ttl_s\":3600,\"renew_before_s\":600}";
+
+struct folder {
+	char path[64];
+};
+
+static void folder_make(struct folder *folder)
+{
+	strcpy(folder->path, "/tmp/vestal-provider-XXXXXX");
+	assert_non_null(mkdtemp(folder->path));
+}
+
+static const char *folder_write(struct fixture *f, const struct folder *folder, const char *name,
+	const char *text, size_t n)
+{
+	const char *path = arena_printf(&f->arena, "%s/%s", folder->path, name);
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(text, 1, n, file), n);
+	assert_int_equal(fclose(file), 0);
+	return path;
+}
+
+static void folder_remove(struct fixture *f, const struct folder *folder)
+{
+	const char *command = arena_printf(&f->arena, "rm -r '%s'", folder->path);
+
+	assert_int_equal(system(command), 0);
+}
+
+/* The good definition with the members of patch; null takes one away. */
+static char *patched(const char *patch)
+{
+	json_t *definition = json_loads(good, 0, NULL), *changes = json_loads(patch, 0, NULL),
+	       *value;
+	const char *name;
+	char *text;
+
+	if (!definition || !changes)
+		fail_msg("bad patch %s", patch);
+	json_object_foreach(changes, name, value)
+	{
+		if (json_is_null(value))
+			json_object_del(definition, name);
+		else
+			json_object_set(definition, name, value);
+	}
+	text = json_dumps(definition, 0);
+	json_decref(definition);
+	json_decref(changes);
+	return text;
+}
+
+static const struct oauth_provider *load_text(struct fixture *f, const struct folder *folder,
+	const char *text, size_t n, struct oauth_faults *faults)
+{
+	const char *path = folder_write(f, folder, "good.json", text, n);
+
+	oauth_faults_init(faults, &f->arena);
+	return oauth_provider_load(&f->arena, path, 1, REFRESH_PERIOD_S, faults);
+}
+
+static int has_fault(const struct oauth_faults *faults, const char *part)
+{
+	for (size_t i = 0; i < faults->count; i++)
+		if (strstr(faults->list[i].text, part))
+			return 1;
+	return 0;
+}
+
+struct refusal {
+	const char *patch, *fault;
+};
+
+static const struct refusal refusals[] = {
+	{"{\"colour\":\"red\"}", "good.json: colour: is not known"},
+	{"{\"revoke\":{\"verb\":\"POST\"}}", "good.json: revoke.verb: is not known"},
+	{"{\"name\":null}", ": name: is missing"},
+	{"{\"token_url\":null}", ": token_url: is missing"},
+	{"{\"authorize_url\":null}", ": authorize_url: is missing"},
+	{"{\"scopes\":null}", ": scopes: is missing"},
+	{"{\"rotation\":null}", ": rotation: is missing"},
+	{"{\"access_ttl_s\":null}", ": access_ttl_s: is missing"},
+	{"{\"renew_before_s\":null}", ": renew_before_s: is missing"},
+	{"{\"name\":\"Good\"}", ": name: is no name"},
+	{"{\"name\":7}", ": name: is not a text"},
+	{"{\"title\":\"\"}", ": title: is empty"},
+	{"{\"title\":\"a\\u0007b\"}", ": title: has a control character"},
+	{"{\"pkce\":\"yes\"}", ": pkce: is neither true nor false"},
+	{"{\"access_ttl_s\":\"3600\"}", ": access_ttl_s: is not a whole number"},
+	{"{\"access_ttl_s\":3600.5}", ": access_ttl_s: is not a whole number"},
+	{"{\"access_ttl_s\":0}", ": access_ttl_s: is not between 1 and"},
+	{"{\"confirm_dead_s\":-1}", ": confirm_dead_s: is not between 0 and 86400"},
+	{"{\"rotation\":\"maybe\"}", ": rotation: is none of: never, sometimes, always"},
+	{"{\"client_auth\":\"none\"}", ": client_auth: is none of: post, basic, basic_raw"},
+	{"{\"scopes\":\"read\"}", ": scopes: is not a list"},
+	{"{\"scopes\":[\"read\",7]}", ": scopes[1]: is not a text"},
+	{"{\"scopes\":[\"read\",\"read\"]}", ": scopes[1]: is there twice"},
+	{"{\"scopes\":[\"re ad\"]}", ": scopes: has one with a byte"},
+	{"{\"scopes\":[\"re,ad\"],\"scope_separator\":\",\"}",
+		": scopes: has one that holds the separator"},
+	{"{\"scope_separator\":\"-----\"}", ": scope_separator: is longer"},
+	{"{\"token_url\":\"http://a.example/token\"}", ": token_url: is plain http"},
+	{"{\"token_url\":\"http://a.example/token\",\"allow_loopback_http\":true}",
+		": token_url: is plain http"},
+	{"{\"token_url\":\"http://127.0.0.1/token\"}", ": token_url: is plain http"},
+	{"{\"token_url\":\"http://localhost/token\"}", ": token_url: is plain http"},
+	{"{\"token_url\":\"http://localhost.evil.example/t\",\"allow_loopback_http\":true}",
+		"is plain http"},
+	{"{\"token_url\":\"http://127.evil.example/t\",\"allow_loopback_http\":true}",
+		"is plain http"},
+	{"{\"token_url\":\"ftp://a.example/token\"}", ": token_url: begins with neither"},
+	{"{\"token_url\":\"https://user@a.example/token\"}", ": token_url: has user information"},
+	{"{\"token_url\":\"https://u:p@a.example/token\"}", ": token_url: has user information"},
+	{"{\"token_url\":\"https://a.example/token#x\"}", ": token_url: has a fragment"},
+	{"{\"token_url\":\"https://a.example./token\"}", ": token_url: has a bad host"},
+	{"{\"token_url\":\"https://A.example/token\"}", ": token_url: has a bad host"},
+	{"{\"token_url\":\"https://a..example/token\"}", ": token_url: has a bad host"},
+	{"{\"token_url\":\"https:///token\"}", ": token_url: has no host"},
+	{"{\"token_url\":\"https://a.example:0/token\"}", ": token_url: has a bad port"},
+	{"{\"token_url\":\"https://a.example:65536/token\"}", ": token_url: has a bad port"},
+	{"{\"token_url\":\"https://2130706433/token\"}", ": token_url: has a bad IPv4"},
+	{"{\"token_url\":\"https://0x7f.1/token\"}", ": token_url: has a bad IPv4"},
+	{"{\"token_url\":\"https://[::g]/token\"}", ": token_url: has a bad IPv6"},
+	{"{\"token_url\":\"https://a.example/to ken\"}", ": token_url: has a character"},
+	{"{\"token_url\":\"https://a.example\\\\@evil/\"}", ": token_url: has a character"},
+	{"{\"token_url\":\"https://a.example/%2\"}", ": token_url: has a bad percent escape"},
+	{"{\"token_url\":\"{account}/token\"}", ": token_url: has a word that neither"},
+	{"{\"token_url\":\"{accounts/token\"}", ": token_url: has a brace"},
+	{"{\"token_url\":\"https://a.example/}\"}", ": token_url: has a brace"},
+	{"{\"revoke_url\":\"{api_domain}/revoke\"}", ": revoke_url: has a word that neither"},
+	{"{\"probe\":{\"url\":\"http://a.example/me\",\"expect\":\"/id\"}}",
+		": probe.url: is plain http"},
+	{"{\"probe\":{\"url\":\"https://a.example/me\"}}", ": probe.expect: is missing"},
+	{"{\"probe\":{\"url\":\"https://a.example/me\",\"expect\":\"id\"}}",
+		": probe.expect: is no JSON pointer"},
+	{"{\"probe\":\"https://a.example/me\"}", ": probe: is not an object"},
+	{"{\"identity\":{\"url\":\"https://a.example/me\",\"pointer\":\"/a~2\"}}",
+		": identity.pointer: is no JSON pointer"},
+	{"{\"response\":{\"scope\":\"\"}}", ": response.scope: is empty"},
+	{"{\"datacenters\":{}}", ": datacenters: is not an object of 1 to 100"},
+	{"{\"datacenters\":{\"US\":{\"accounts\":\"https://a.example\"}}}",
+		": datacenters.US: is no name"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://a.example/x\"}}}",
+		": datacenters.us.accounts: has more than scheme, host and port"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"http://a.example\"}}}",
+		": datacenters.us.accounts: is plain http"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://a.example\"},\"eu\":{\"api\":\"https://"
+	 "b.example\"}}}",
+		": token_url: has a word that neither the data centre nor params know (data centre "
+		"eu)"},
+	{"{\"default_datacenter\":\"mars\"}", ": default_datacenter: is not in datacenters"},
+	{"{\"default_datacenter\":null}", ": default_datacenter: is missing"},
+	{"{\"params\":[\"accounts\"]}", ": datacenters.us.accounts: is a word of params too"},
+	{"{\"params\":[\"Tenant\"]}", ": params: has a word that is no name"},
+	{"{\"datacenters\":null,\"default_datacenter\":null,\"token_url\":\"https://a.example/t\","
+	 "\"authorize_url\":\"https://a.example/"
+	 "a\",\"revoke_url\":null,\"callback_datacenter\":{\"server\":\"s\"}}",
+		": callback_datacenter: means nothing without datacenters"},
+	{"{\"callback_datacenter\":{\"location\":\"state\"}}",
+		": callback_datacenter: names a parameter"},
+	{"{\"callback_keep\":[\"code\"]}", ": callback_keep: names a parameter"},
+	{"{\"issuer\":\"http://a.example\"}", ": issuer: is plain http"},
+	{"{\"require_iss\":true}", ": require_iss: means nothing without issuer"},
+	{"{\"authorize_params\":{\"state\":\"x\"}}",
+		": authorize_params: state is set by the flow"},
+	{"{\"authorize_params\":{\"a\":1}}", ": authorize_params.a: is not a text"},
+	{"{\"authorization_scheme\":\"Bear er\"}", ": authorization_scheme: is no word"},
+	{"{\"headers\":{\"Authorization\":\"x\"}}",
+		": headers: Authorization is set by the request"},
+	{"{\"headers\":{\"a b\":\"x\"}}", ": headers: has a name that no header has"},
+	{"{\"headers\":{\"X-A\":\"x\\r\\ny\"}}", ": headers.X-A: has a control character"},
+	{"{\"api_domains\":[\"*.com\"]}", ": api_domains: *.com is no host"},
+	{"{\"api_domains\":[\"a.*.example\"]}", ": api_domains: a.*.example is no host"},
+	{"{\"api_domains\":[\"https://a.example\"]}",
+		": api_domains: https://a.example is no host"},
+	{"{\"api_domains\":[\"10.0.0.1\"]}", ": api_domains: 10.0.0.1 is no host"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://"
+	 "a.example\"}},\"response\":{\"api_domain\":\"/a\"}}",
+		": response.api_domain: is never believed"},
+	{"{\"renew_before_s\":300}", ": renew_before_s: is not larger than refresh_period_s, 300"},
+	{"{\"renew_before_s\":3600}", ": renew_before_s: is not smaller than access_ttl_s"},
+	{"{\"mint_quota\":{\"count\":10}}", ": mint_quota.window_s: is missing"},
+	{"{\"revoke_url\":null,\"revoke\":{}}", ": revoke: means nothing without revoke_url"},
+	{"{\"revoke\":{\"method\":\"GET\"}}", ": revoke.method: is none of: POST, DELETE"},
+	{"{\"verdicts\":{}}", ": verdicts: is not a list"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":400,\"verdict\":\"bad\"}]}",
+		": verdicts[0].verdict: is none of"},
+	{"{\"verdicts\":[{\"at\":\"moon\",\"status\":400,\"verdict\":\"ok\"}]}",
+		": verdicts[0].at: is none of"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"grant\":\"x\",\"status\":400,\"verdict\":\"ok\"}]}",
+		": verdicts[0].grant: is none of"},
+	{"{\"verdicts\":[{\"at\":\"probe\",\"grant\":\"code\",\"status\":400,\"verdict\":\"ok\"}]}",
+		": verdicts[0]: has a grant"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":99,\"verdict\":\"ok\"}]}",
+		": verdicts[0].status: is not between"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":[],\"verdict\":\"ok\"}]}",
+		": verdicts[0].status: is not a list"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":[400,\"401\"],\"verdict\":\"ok\"}]}",
+		": verdicts[0].status: is not a whole"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"pointer\":\"error\",\"verdict\":\"ok\"}]}",
+		": verdicts[0].pointer: is no JSON"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":400,\"equals\":\"x\",\"verdict\":\"ok\"}]}",
+		": verdicts[0]: has equals"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"pointer\":\"/a\",\"equals\":[],\"verdict\":\"ok\"}]}",
+		": verdicts[0].equals: is not a text"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"body\":\"full\",\"verdict\":\"ok\"}]}",
+		": verdicts[0].body: can only be"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"body\":\"empty\",\"pointer\":\"/"
+	 "a\",\"verdict\":\"ok\"}]}",
+		": verdicts[0]: wants an empty"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"verdict\":\"ok\"}]}",
+		": verdicts[0]: has no condition"},
+	{"{\"verdicts\":[{\"status\":400,\"verdict\":\"ok\"}]}", ": verdicts[0].at: is missing"},
+	{"{\"verdicts\":[{\"at\":\"token\",\"status\":400}]}", ": verdicts[0].verdict: is missing"},
+};
+
+static void test_each_fault_is_refused_and_named(void **state)
+{
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		char *text = patched(refusals[i].patch);
+
+		if (load_text(f, &folder, text, strlen(text), &faults))
+			fail_msg("%s was accepted", refusals[i].patch);
+		if (!has_fault(&faults, refusals[i].fault))
+			fail_msg("%s: %s", refusals[i].patch,
+				faults.count ? faults.list[0].text : "no fault");
+		free(text);
+	}
+	folder_remove(f, &folder);
+}
+
+static void test_all_faults_of_a_file_are_collected(void **state)
+{
+	struct fixture *f = *state;
+	char *text = patched(
+		"{\"pkce\":1,\"rotation\":\"x\",\"colour\":1,\"access_ttl_s\":-1,\"scopes\":null}");
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	assert_null(load_text(f, &folder, text, strlen(text), &faults));
+	assert_int_equal(faults.errors, 5);
+	free(text);
+	text = patched(
+		"{\"renew_before_s\":300,\"token_url\":\"http://a.example\",\"require_iss\":true}");
+	assert_null(load_text(f, &folder, text, strlen(text), &faults));
+	/* the address is bad in both data centres */
+	assert_int_equal(faults.errors, 4);
+	free(text);
+	folder_remove(f, &folder);
+}
+
+static void test_texts_that_are_no_json_name_the_line(void **state)
+{
+	static const struct refusal texts[] = {
+		{"{\n\"name\": \"good\",\n\"name\": \"good\"}", "good.json:3: duplicate"},
+		{"{\n\n\n\"name\"}", "good.json:4: "},
+		{"", "good.json:1: "},
+		{"[]", "good.json: is not a JSON object"},
+		{"{\"name\":\"\xff\"}", "good.json:1: "},
+	};
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		assert_null(load_text(f, &folder, texts[i].patch, strlen(texts[i].patch), &faults));
+		if (!has_fault(&faults, texts[i].fault))
+			fail_msg("%zu: %s", i, faults.count ? faults.list[0].text : "no fault");
+	}
+	folder_remove(f, &folder);
+}
+
+static void test_files_that_cannot_be_definitions(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = OAUTH_PROVIDER_MAX_BYTES + 1;
+	char *huge = arena_alloc(&f->arena, n);
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	memset(huge, ' ', n);
+	assert_null(load_text(f, &folder, huge, n, &faults));
+	assert_true(has_fault(&faults, "is no regular file of at most 256 KiB"));
+	assert_null(oauth_provider_load(&f->arena, folder.path, 1, REFRESH_PERIOD_S, &faults));
+	assert_null(
+		oauth_provider_load(&f->arena, "/nonexistent.json", 1, REFRESH_PERIOD_S, &faults));
+	assert_true(has_fault(&faults, "/nonexistent.json: cannot be read"));
+	folder_remove(f, &folder);
+}
+
+static void test_defaults_are_those_of_the_contract(void **state)
+{
+	struct fixture *f = *state;
+	const struct oauth_provider *p;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	p = load_text(f, &folder, good, strlen(good), &faults);
+	assert_non_null(p);
+	assert_int_equal(faults.count, 0);
+	assert_string_equal(p->title, "good");
+	assert_string_equal(p->scope_separator, " ");
+	assert_string_equal(p->authorization_scheme, "Bearer");
+	assert_int_equal(p->client_auth, OAUTH_CLIENT_AUTH_POST);
+	assert_int_equal(p->revoke.auth, OAUTH_CLIENT_AUTH_POST);
+	assert_string_equal(p->revoke.field, "token");
+	assert_true(p->pkce);
+	assert_true(p->expires);
+	assert_false(p->require_iss);
+	assert_int_equal(p->confirm_dead_s, 0);
+	assert_int_equal(p->mint_quota.count, 0);
+	assert_string_equal(p->default_datacenter->name, "us");
+	folder_remove(f, &folder);
+}
+
+static void test_margin_beyond_a_third_of_the_life_warns(void **state)
+{
+	struct fixture *f = *state;
+	char *text = patched("{\"renew_before_s\":1201}");
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	assert_non_null(load_text(f, &folder, text, strlen(text), &faults));
+	assert_int_equal(faults.errors, 0);
+	assert_int_equal(faults.count, 1);
+	assert_true(faults.list[0].warning);
+	assert_true(has_fault(&faults, "renew_before_s: is more than a third of access_ttl_s"));
+	free(text);
+	folder_remove(f, &folder);
+}
+
+static void test_operators_file_of_the_same_name_wins(void **state)
+{
+	struct fixture *f = *state;
+	struct folder builtin, own;
+	struct oauth_providers *providers;
+	struct oauth_faults faults;
+	char *other = patched("{\"name\":\"other\"}"), *titled = patched("{\"title\":\"Mine\"}");
+
+	folder_make(&builtin);
+	folder_make(&own);
+	folder_write(f, &builtin, "other.json", other, strlen(other));
+	folder_write(f, &builtin, "good.json", "broken", 6);
+	folder_write(f, &builtin, "README.md", "no definition", 13);
+	folder_write(f, &own, "good.json", titled, strlen(titled));
+	folder_write(f, &own, ".good.json.tmp", "half", 4);
+	oauth_faults_init(&faults, &f->arena);
+	providers =
+		oauth_providers_load(&f->arena, builtin.path, own.path, REFRESH_PERIOD_S, &faults);
+	assert_non_null(providers);
+	assert_int_equal(oauth_providers_count(providers), 2);
+	assert_string_equal(oauth_providers_at(providers, 0)->name, "good");
+	assert_string_equal(oauth_providers_at(providers, 0)->title, "Mine");
+	assert_string_equal(oauth_providers_at(providers, 1)->name, "other");
+	assert_null(oauth_providers_at(providers, 2));
+	assert_null(oauth_provider_find(providers, "nobody"));
+
+	/* without the operator's, the broken built-in one is fatal */
+	assert_null(oauth_providers_load(
+		&f->arena, builtin.path, "/nonexistent", REFRESH_PERIOD_S, &faults));
+	assert_true(has_fault(&faults, "good.json:1: "));
+	free(other);
+	free(titled);
+	folder_remove(f, &builtin);
+	folder_remove(f, &own);
+}
+
+static void test_a_file_is_called_after_its_provider(void **state)
+{
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	folder_write(f, &folder, "better.json", good, strlen(good));
+	folder_write(f, &folder, "Bad Name.json", good, strlen(good));
+	oauth_faults_init(&faults, &f->arena);
+	assert_null(oauth_providers_load(&f->arena, folder.path, NULL, REFRESH_PERIOD_S, &faults));
+	assert_int_equal(faults.errors, 2);
+	assert_true(has_fault(&faults, "better.json: name: is not what the file is called after"));
+	folder_remove(f, &folder);
+}
+
+static void test_zoho_definitions_hold_the_table_of_data_centres(void **state)
+{
+	static const struct {
+		const char *name, *accounts, *api, *calendar;
+	} table[] = {
+		{"us", "https://accounts.zoho.com", "https://www.zohoapis.com",
+			"https://calendar.zoho.com"},
+		{"eu", "https://accounts.zoho.eu", "https://www.zohoapis.eu",
+			"https://calendar.zoho.eu"},
+		{"in", "https://accounts.zoho.in", "https://www.zohoapis.in",
+			"https://calendar.zoho.in"},
+		{"au", "https://accounts.zoho.com.au", "https://www.zohoapis.com.au",
+			"https://calendar.zoho.com.au"},
+		{"jp", "https://accounts.zoho.jp", "https://www.zohoapis.jp",
+			"https://calendar.zoho.jp"},
+		{"ca", "https://accounts.zohocloud.ca", "https://www.zohoapis.ca",
+			"https://calendar.zohocloud.ca"},
+		{"sa", "https://accounts.zoho.sa", "https://www.zohoapis.sa",
+			"https://calendar.zoho.sa"},
+		{"cn", "https://accounts.zoho.com.cn", "https://www.zohoapis.com.cn",
+			"https://calendar.zoho.com.cn"},
+		{"uk", "https://accounts.zoho.uk", "https://www.zohoapis.uk",
+			"https://calendar.zoho.uk"},
+		{"ae", "https://accounts.zoho.ae", "https://www.zohoapis.ae",
+			"https://calendar.zoho.ae"},
+	};
+	const struct oauth_provider *crm = fixture_provider(*state, "zoho_crm");
+	const struct oauth_provider *calendar = fixture_provider(*state, "zoho_calendar");
+	size_t n = sizeof(table) / sizeof(table[0]);
+
+	assert_int_equal(crm->datacenter_count, n);
+	assert_int_equal(calendar->datacenter_count, n);
+	for (size_t i = 0; i < n; i++) {
+		const struct oauth_datacenter *dc = oauth_provider_datacenter(crm, table[i].name);
+
+		assert_non_null(dc);
+		assert_string_equal(oauth_datacenter_host(dc, "accounts"), table[i].accounts);
+		assert_string_equal(oauth_datacenter_host(dc, "api"), table[i].api);
+		dc = oauth_provider_datacenter(calendar, table[i].name);
+		assert_string_equal(oauth_datacenter_host(dc, "accounts"), table[i].accounts);
+		assert_string_equal(oauth_datacenter_host(dc, "api"), table[i].calendar);
+	}
+	assert_null(oauth_provider_datacenter(crm, "mars"));
+	assert_int_equal(crm->rotation, OAUTH_ROTATION_NEVER);
+	assert_int_equal(crm->confirm_dead_s, 120);
+	assert_int_equal(crm->mint_quota.count, 10);
+	assert_int_equal(crm->mint_quota.window_s, 600);
+	assert_int_equal(crm->revoke.auth, OAUTH_CLIENT_AUTH_NONE);
+}
+
+static void test_templates_are_filled_from_data_centre_and_params(void **state)
+{
+	struct fixture *f = *state;
+	const struct oauth_provider *entra = fixture_provider(f, "entra");
+	struct oauth_pair tenant = {"tenant", "contoso.example"};
+	struct oauth_target target = {.provider = entra, .params = {&tenant, 1}};
+	static const char *const bad[] = {
+		"", "a/b", "a@b", "..", "a?b", "a#b", "{x}", "a b", "a%2f"};
+	char *url, *origin;
+
+	assert_int_equal(oauth_provider_url(&f->w, &target, entra->token_url, &url), ERR_OK);
+	assert_string_equal(url, "https://login.example/contoso.example/token");
+	assert_int_equal(oauth_provider_origin(&f->w, &target, entra->token_url, &origin), ERR_OK);
+	assert_string_equal(origin, "https://login.example");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		tenant.value = bad[i];
+		assert_int_equal(
+			oauth_provider_url(&f->w, &target, entra->token_url, &url), ERR_CONFIG);
+	}
+	target.params.count = 0;
+	assert_int_equal(oauth_provider_url(&f->w, &target, entra->token_url, &url), ERR_CONFIG);
+}
+
+static void test_the_probe_goes_to_an_allowed_api_domain_only(void **state)
+{
+	struct fixture *f = *state;
+	const struct oauth_provider *crm = fixture_provider(f, "zoho_crm");
+	struct oauth_target target = {
+		.provider = crm, .datacenter = oauth_provider_datacenter(crm, "eu")};
+	struct oauth_provider provider = *crm;
+	const char *pattern = "*.zohoapis.eu";
+	char *url;
+
+	target.api_domain = "https://www.zohoapis.eu";
+	assert_int_equal(oauth_provider_url(&f->w, &target, crm->probe.url, &url), ERR_OK);
+	assert_string_equal(url, "https://www.zohoapis.eu/crm/v8/users?type=CurrentUser");
+	provider.api_domains = (struct oauth_words){&pattern, 1};
+	target.provider = &provider;
+	target.api_domain = "https://sandbox.zohoapis.eu";
+	assert_int_equal(oauth_provider_url(&f->w, &target, crm->probe.url, &url), ERR_OK);
+	assert_string_equal(url, "https://sandbox.zohoapis.eu/crm/v8/users?type=CurrentUser");
+	target.api_domain = "https://evil.example";
+	assert_int_equal(oauth_provider_url(&f->w, &target, crm->probe.url, &url), ERR_OK);
+	assert_string_equal(url, "https://www.zohoapis.eu/crm/v8/users?type=CurrentUser");
+}
+
+static void test_api_domains_are_matched_exactly(void **state)
+{
+	static const char *const refused[] = {"https://www.zohoapis.com",
+		"https://www.zohoapis.eu/", "https://www.zohoapis.eu.evil.example",
+		"https://www.zohoapis.eu@evil.example", "http://www.zohoapis.eu",
+		"https://www.zohoapis.eu:8443", "https://www.zohoapis.eu.",
+		"https://WWW.zohoapis.eu", "https://10.0.0.1", "", "www.zohoapis.eu"};
+	static const char *const matched[] = {
+		"https://eu1.api.example", "https://a.b.api.example", "https://fixed.example"};
+	static const char *const missed[] = {"https://api.example", "https://xapi.example",
+		"https://.api.example", "https://eu1.api.example:444", "http://eu1.api.example",
+		"https://x.fixed.example", "https://eu1.api.example.evil.example",
+		"https://eu1.api.example/x", "https://u@eu1.api.example"};
+	const struct oauth_provider *crm = fixture_provider(*state, "zoho_crm");
+	const struct oauth_provider *probed = fixture_provider(*state, "probed");
+	const struct oauth_datacenter *eu = oauth_provider_datacenter(crm, "eu");
+
+	assert_true(oauth_provider_allows_api_domain(crm, eu, "https://www.zohoapis.eu"));
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		assert_false(oauth_provider_allows_api_domain(crm, eu, refused[i]));
+	for (size_t i = 0; i < sizeof(matched) / sizeof(matched[0]); i++)
+		assert_true(oauth_provider_allows_api_domain(probed, NULL, matched[i]));
+	for (size_t i = 0; i < sizeof(missed) / sizeof(missed[0]); i++)
+		assert_false(oauth_provider_allows_api_domain(probed, NULL, missed[i]));
+}
+
+static void test_loopback_http_is_allowed_where_the_definition_says_so(void **state)
+{
+	static const char *const hosts[] = {"http://127.0.0.1:8900", "http://127.0.0.10:8900",
+		"http://localhost:8900", "http://[::1]:8900"};
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		char *text = patched(arena_printf(&f->arena,
+			"{\"allow_loopback_http\":true,\"datacenters\":{\"us\":{\"accounts\":\"%"
+			"s\"}}}",
+			hosts[i]));
+
+		if (!load_text(f, &folder, text, strlen(text), &faults))
+			fail_msg("%s: %s", hosts[i], faults.list[0].text);
+		free(text);
+	}
+	folder_remove(f, &folder);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_each_fault_is_refused_and_named),
+		TEST(test_all_faults_of_a_file_are_collected),
+		TEST(test_texts_that_are_no_json_name_the_line),
+		TEST(test_files_that_cannot_be_definitions),
+		TEST(test_defaults_are_those_of_the_contract),
+		TEST(test_margin_beyond_a_third_of_the_life_warns),
+		TEST(test_operators_file_of_the_same_name_wins),
+		TEST(test_a_file_is_called_after_its_provider),
+		TEST(test_zoho_definitions_hold_the_table_of_data_centres),
+		TEST(test_templates_are_filled_from_data_centre_and_params),
+		TEST(test_the_probe_goes_to_an_allowed_api_domain_only),
+		TEST(test_api_domains_are_matched_exactly),
+		TEST(test_loopback_http_is_allowed_where_the_definition_says_so),
+	};
+
+	return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
