@@ -1,0 +1,49 @@
+/* Authorization attempts: struct and row. */
+#include "store/attempt.h"
+
+enum err store_attempt_begin(struct work *w, struct store_db *db,
+	const struct store_attempt *attempt, int64_t life_s, const char **expires_at)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_ATTEMPT_BEGIN, &rows,
+		store_bytes(attempt->state_hash, sizeof(attempt->state_hash)),
+		store_int(attempt->connection_id), store_int(attempt->app_id),
+		store_int_or_null(attempt->incident_id, attempt->incident_id == 0),
+		store_text(attempt->kind), store_text(attempt->datacenter),
+		attempt->verifier.bytes ? store_bytes(attempt->verifier.bytes, attempt->verifier.n)
+					: store_null(),
+		store_text(attempt->actor), store_int(life_s));
+
+	if (!err)
+		*expires_at = store_get_text(rows, 0, 0);
+	return err;
+}
+
+enum err store_attempt_consume(
+	struct work *w, struct store_db *db, const char *provider, struct store_attempt *attempt)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_ATTEMPT_CONSUME, &rows,
+		store_bytes(attempt->state_hash, sizeof(attempt->state_hash)),
+		store_text(provider));
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_STATE_UNKNOWN;
+	attempt->id = store_get_int(rows, 0, 0);
+	attempt->connection_id = store_get_int(rows, 0, 1);
+	attempt->client = store_get_text(rows, 0, 2);
+	attempt->app_id = store_get_int(rows, 0, 3);
+	attempt->incident_id = store_get_int(rows, 0, 4);
+	attempt->kind = store_get_text(rows, 0, 5);
+	attempt->datacenter = store_get_text(rows, 0, 6);
+	attempt->verifier.bytes = store_get_bytes(w, rows, 0, 7, &attempt->verifier.n);
+	attempt->actor = store_get_text(rows, 0, 8);
+	return ERR_OK;
+}
+
+enum err store_attempt_end(struct work *w, struct store_db *db, int64_t id, const char *outcome)
+{
+	return store_run(w, db, STMT_ATTEMPT_END, NULL, store_int(id), store_text(outcome));
+}

@@ -1,0 +1,105 @@
+/* Connections: struct and row. */
+#include "store/connection.h"
+
+#include "store/scope.h"
+
+enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
+	const char *provider, int64_t *id, int *is_new)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_CONNECTION_ENSURE, &rows, store_text(client), store_text(provider));
+
+	if (err)
+		return err;
+	*id = store_get_int(rows, 0, 0);
+	*is_new = store_get_bool(rows, 0, 1);
+	return ERR_OK;
+}
+
+enum err store_connection_find(
+	struct work *w, struct store_db *db, const char *client, const char *provider, int64_t *id)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_CONNECTION_FIND, &rows, store_text(client), store_text(provider));
+
+	if (err)
+		return err;
+	*id = store_get_int(rows, 0, 0);
+	return store_count(rows) ? ERR_OK : ERR_CONNECTION_UNKNOWN;
+}
+
+enum err store_connection_lock(
+	struct work *w, struct store_db *db, int64_t id, struct store_connection *connection)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_CONNECTION_LOCK, &rows, store_int(id));
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_CONNECTION_UNKNOWN;
+	*connection = (struct store_connection){
+		.id = id,
+		.client = store_get_text(rows, 0, 0),
+		.provider = store_get_text(rows, 0, 1),
+		.last_generation = store_get_int(rows, 0, 2),
+		.state = store_get_text(rows, 0, 3),
+		.cause = store_get_text(rows, 0, 4),
+		.token_generation = store_get_int(rows, 0, 5),
+	};
+	return ERR_OK;
+}
+
+enum err store_connection_granted(
+	struct work *w, struct store_db *db, int64_t id, const struct store_grant *grant)
+{
+	return store_run(w, db, STMT_CONNECTION_GRANTED, NULL, store_int(id),
+		store_int(grant->app_id), store_text(grant->datacenter),
+		store_text(grant->api_domain), store_text(grant->scope),
+		store_text(grant->kept_json), store_int(grant->generation),
+		store_text(grant->cause), store_int(grant->renew_before_s),
+		store_int(grant->refresh_period_s));
+}
+
+enum err store_connection_emptied(
+	struct work *w, struct store_db *db, int64_t id, const char *cause)
+{
+	return store_run(w, db, STMT_CONNECTION_EMPTIED, NULL, store_int(id), store_text(cause));
+}
+
+enum err store_connection_distributed(
+	struct work *w, struct store_db *db, int64_t id, int64_t copy, int64_t environment)
+{
+	return store_run(w, db, STMT_CONNECTION_DISTRIBUTED, NULL, store_int(id), store_int(copy),
+		store_int(environment));
+}
+
+enum err store_connection_held(struct work *w, struct store_db *db, const char *client,
+	const char *const *keep, size_t n, const char **provider)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_CONNECTION_HELD, &rows, store_text(client),
+		store_text(store_scope_array(w, keep, n)));
+
+	if (!err)
+		*provider = store_count(rows) ? store_get_text(rows, 0, 0) : NULL;
+	return err;
+}
+
+enum err store_connection_take_away(struct work *w, struct store_db *db, const char *client,
+	const char *const *keep, size_t n, const char ***providers, size_t *count)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_CONNECTION_TAKE_AWAY, &rows, store_text(client),
+		store_text(store_scope_array(w, keep, n)));
+
+	if (err)
+		return err;
+	*count = (size_t)store_count(rows);
+	*providers = work_alloc(w, (*count + 1) * sizeof(**providers));
+	for (int i = 0; i < store_count(rows); i++)
+		(*providers)[i] = store_get_text(rows, i, 0);
+	return ERR_OK;
+}

@@ -1,0 +1,53 @@
+/* Connections: a client at a provider, and the counter of its generations. */
+#ifndef VESTAL_STORE_CONNECTION_H
+#define VESTAL_STORE_CONNECTION_H
+
+#include "store/db.h"
+
+struct store_connection {
+	int64_t id, last_generation;
+	int64_t token_generation; /* 0: holds no token */
+	const char *client, *provider, *state, *cause;
+};
+
+/* What a new grant makes of a connection. */
+struct store_grant {
+	int64_t app_id, generation;
+	const char *datacenter, *api_domain, *scope; /* api_domain and scope may be NULL */
+	const char *kept_json, *cause;
+	int64_t renew_before_s, refresh_period_s;
+};
+
+/* The connection, made when it is not there. */
+enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
+	const char *provider, int64_t *id, int *is_new) MUST_CHECK;
+
+/* Returns: ERR_CONNECTION_UNKNOWN. */
+enum err store_connection_find(struct work *w, struct store_db *db, const char *client,
+	const char *provider, int64_t *id) MUST_CHECK;
+
+/* Reads it and keeps others off until the transaction ends. Returns: ERR_CONNECTION_UNKNOWN. */
+enum err store_connection_lock(struct work *w, struct store_db *db, int64_t id,
+	struct store_connection *connection) MUST_CHECK;
+
+/* After store_token_put(): the connection lives by this grant. */
+enum err store_connection_granted(struct work *w, struct store_db *db, int64_t id,
+	const struct store_grant *grant) MUST_CHECK;
+
+/* The connection holds no token any more. */
+enum err store_connection_emptied(
+	struct work *w, struct store_db *db, int64_t id, const char *cause) MUST_CHECK;
+
+/* Which generation the two stores outside the database hold; 0: none, -1: as it was. */
+enum err store_connection_distributed(struct work *w, struct store_db *db, int64_t id, int64_t copy,
+	int64_t environment) MUST_CHECK;
+
+/* A provider outside `keep` that holds a token; NULL when there is none. */
+enum err store_connection_held(struct work *w, struct store_db *db, const char *client,
+	const char *const *keep, size_t n, const char **provider) MUST_CHECK;
+
+/* Takes away the client's connections outside `keep`; *providers: their names. Owns: the work. */
+enum err store_connection_take_away(struct work *w, struct store_db *db, const char *client,
+	const char *const *keep, size_t n, const char ***providers, size_t *count) MUST_CHECK;
+
+#endif

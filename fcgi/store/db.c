@@ -1,0 +1,518 @@
+/*
+ * libpq's only door. It decides how long to wait, when to connect again, and which error an
+ * SQLSTATE is; it does not know what any statement is for. Every wait has the work's deadline, so a
+ * database that hangs costs one request.
+ */
+#include "store/db.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "store/sqlstate.h"
+#include "store/stmt.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARAMS_MAX 24
+#define CONNECT_MS 3000
+#define ANSWER_MS 10000
+#define RETRY_MS 500
+#define RETRY_AFTER_S 5
+
+struct store_db {
+	PGconn *connection;
+	char *conninfo;
+	enum store_role role;
+	int64_t retry_at_ms; /* no connect before this moment */
+	int prepared;
+};
+
+struct role_row {
+	const char *user, *program, *options;
+};
+
+#define COMMON_OPTIONS                                                                             \
+	"-c search_path=pg_catalog -c client_min_messages=error -c timezone=UTC "                  \
+	"-c synchronous_commit=on -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
+
+static const struct role_row roles[] = {
+	[STORE_WORKER] = {"vestal_worker", "vestal-fcgi",
+		COMMON_OPTIONS "-c statement_timeout=15s"},
+	[STORE_REFRESHER] = {"vestal_refresher", "vestal-refresh",
+		COMMON_OPTIONS "-c statement_timeout=30s"},
+	[STORE_OPERATOR] = {"vestal_operator", "vestalctl",
+		COMMON_OPTIONS "-c statement_timeout=0"},
+};
+
+/* --- parameters and rows -------------------------------------------------------------------- */
+
+struct store_param store_text(const char *value)
+{
+	return (struct store_param){.value = value, .bytes = -1};
+}
+
+struct store_param store_null(void)
+{
+	return store_text(NULL);
+}
+
+struct store_param store_int(int64_t value)
+{
+	struct store_param param = {.value = "", .bytes = -1};
+
+	snprintf(param.digits, sizeof(param.digits), "%" PRId64, value);
+	return param;
+}
+
+struct store_param store_int_or_null(int64_t value, int is_null)
+{
+	return is_null ? store_null() : store_int(value);
+}
+
+struct store_param store_bool(int value)
+{
+	return store_text(value ? "t" : "f");
+}
+
+struct store_param store_bytes(const void *bytes, size_t n)
+{
+	return (struct store_param){.value = bytes, .bytes = (int)n};
+}
+
+static const PGresult *result_of(const struct store_rows *rows)
+{
+	return (const PGresult *)rows;
+}
+
+int store_count(const struct store_rows *rows)
+{
+	return PQntuples(result_of(rows));
+}
+
+int store_is_null(const struct store_rows *rows, int row, int column)
+{
+	return PQgetisnull(result_of(rows), row, column);
+}
+
+const char *store_get_text(const struct store_rows *rows, int row, int column)
+{
+	return store_is_null(rows, row, column) ? NULL : PQgetvalue(result_of(rows), row, column);
+}
+
+int64_t store_get_int(const struct store_rows *rows, int row, int column)
+{
+	const char *text = store_get_text(rows, row, column);
+
+	return text ? strtoll(text, NULL, 10) : 0;
+}
+
+int store_get_bool(const struct store_rows *rows, int row, int column)
+{
+	return text_equal(store_get_text(rows, row, column), "t");
+}
+
+unsigned char *store_get_bytes(
+	struct work *w, const struct store_rows *rows, int row, int column, size_t *n)
+{
+	const char *text = store_get_text(rows, row, column);
+
+	*n = 0;
+	return text && text_starts(text, "\\x") ? text_unhex(w, text + 2, n) : NULL;
+}
+
+/* --- errors ---------------------------------------------------------------------------------- */
+
+static enum err away(struct work *w, struct store_db *db, enum err err, const char *cause)
+{
+	PQfinish(db->connection);
+	db->connection = NULL;
+	db->prepared = 0;
+	w->retry_after_s = RETRY_AFTER_S;
+	return work_cause(w, err, "%s", cause);
+}
+
+static enum err fault_of(struct work *w, struct store_db *db, const PGresult *result)
+{
+	const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	enum err err = state ? store_sqlstate_err(state) : ERR_DB_AWAY;
+
+	work_cause(w, err, "sqlstate %s", state ? state : "none");
+	if (err == ERR_DB_AWAY || PQstatus(db->connection) == CONNECTION_BAD)
+		return away(w, db, ERR_DB_AWAY, "connection lost");
+	if (err == ERR_DB_TIMEOUT)
+		w->retry_after_s = RETRY_AFTER_S;
+	return err;
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+/* No single wait outlasts this, so that a database that hangs does not use up what providers are
+ * given. */
+static int wait_for(struct work *w, const struct store_db *db, short events)
+{
+	struct pollfd fd = {.fd = PQsocket(db->connection), .events = events};
+	int64_t left_ms = work_left_ms(w);
+	int ready;
+
+	if (db->role != STORE_OPERATOR && left_ms > ANSWER_MS)
+		left_ms = ANSWER_MS;
+	do
+		ready = poll(&fd, 1, (int)left_ms);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
+}
+
+static enum err flush(struct work *w, struct store_db *db)
+{
+	int pending;
+
+	while ((pending = PQflush(db->connection)) > 0) {
+		if (!wait_for(w, db, POLLIN | POLLOUT))
+			return away(w, db, ERR_DB_TIMEOUT, "no answer in time");
+		if (!PQconsumeInput(db->connection))
+			break;
+	}
+	return pending < 0 ? fault_of(w, db, NULL) : ERR_OK;
+}
+
+/* The next result, NULL after the last. */
+static enum err next_result(struct work *w, struct store_db *db, PGresult **result)
+{
+	while (PQisBusy(db->connection)) {
+		if (!wait_for(w, db, POLLIN))
+			return away(w, db, ERR_DB_TIMEOUT, "no answer in time");
+		if (!PQconsumeInput(db->connection))
+			return fault_of(w, db, NULL);
+	}
+	*result = PQgetResult(db->connection);
+	return ERR_OK;
+}
+
+static int is_good(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ||
+	       status == PGRES_SINGLE_TUPLE;
+}
+
+/*
+ * Reads all results of what was sent. Rows arrive before the commit does: only the end of the last
+ * result says that the statement is durable, so nothing is handed out before.
+ */
+static enum err collect(struct work *w, struct store_db *db, PGresult **last)
+{
+	PGresult *result = NULL;
+	enum err err = ERR_OK, wait;
+
+	*last = NULL;
+	while (!(wait = next_result(w, db, &result)) && result) {
+		if (!err && is_good(result)) {
+			PQclear(*last);
+			*last = result;
+			continue;
+		}
+		if (!err)
+			err = fault_of(w, db, result);
+		PQclear(result);
+		if (!db->connection)
+			break;
+	}
+	err = err ? err : wait;
+	if (err) {
+		PQclear(*last);
+		*last = NULL;
+	}
+	return err;
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+static void note(
+	const struct store_db *db, enum log_level level, const char *event, const char *why)
+{
+	log_event(level, event, LOG_TEXT("role", roles[db->role].user), LOG_TEXT("why", why));
+}
+
+/* Each program adds its own user, so that no two roles are ever one by a slip of the configuration.
+ */
+static enum err check_conninfo(struct work *w, const struct conf *conf)
+{
+	char *fault = NULL;
+	PQconninfoOption *options = PQconninfoParse(conf_text(conf, CONF_database), &fault);
+	const char *wrong = options ? NULL : "is not a connection string";
+
+	PQfreemem(fault); /* it may repeat a password */
+	for (PQconninfoOption *o = options; o && o->keyword; o++)
+		if (o->val && text_equal(o->keyword, "user"))
+			wrong = "must name no user: each program adds its own";
+	PQconninfoFree(options);
+	return wrong ? work_fail(w, ERR_CONFIG, "setting database %s (set in %s)", wrong,
+			       conf->origin[CONF_database])
+		     : ERR_OK;
+}
+
+enum err store_db_new(
+	struct work *w, const struct conf *conf, enum store_role role, struct store_db **db)
+{
+	enum err err = check_conninfo(w, conf);
+
+	*db = err ? NULL : calloc(1, sizeof(**db));
+	if (err)
+		return err;
+	if (!*db)
+		return ERR_NO_MEMORY;
+	(*db)->role = role;
+	(*db)->conninfo = strdup(conf_text(conf, CONF_database));
+	if ((*db)->conninfo)
+		return ERR_OK;
+	store_db_free(*db);
+	return ERR_NO_MEMORY;
+}
+
+void store_db_free(struct store_db *db)
+{
+	if (!db)
+		return;
+	PQfinish(db->connection);
+	free(db->conninfo);
+	free(db);
+}
+
+static PGconn *start(const struct store_db *db)
+{
+	const struct role_row *role = &roles[db->role];
+	/* What stands before dbname may be overruled by the operator's connection string, what
+	 * stands after may not. */
+	const char *const names[] = {"target_session_attrs", "tcp_user_timeout", "connect_timeout",
+		"dbname", "user", "application_name", "options", NULL};
+	const char *const values[] = {"read-write", "10000", "3", db->conninfo, role->user,
+		role->program, role->options, NULL};
+
+	return PQconnectStartParams(names, values, 1);
+}
+
+static enum err connect_now(struct work *w, struct store_db *db)
+{
+	int64_t until = clock_monotonic_ms() + CONNECT_MS;
+	PostgresPollingStatusType step = PGRES_POLLING_WRITING;
+
+	db->connection = start(db);
+	if (!db->connection || PQstatus(db->connection) == CONNECTION_BAD)
+		return away(w, db, ERR_DB_AWAY, "connect failed");
+	while (step != PGRES_POLLING_OK) {
+		int64_t left = until - clock_monotonic_ms();
+		struct pollfd fd = {.fd = PQsocket(db->connection),
+			.events = step == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+
+		if (left <= 0 || work_left_ms(w) == 0)
+			return away(w, db, ERR_DB_AWAY, "connect timed out");
+		if (poll(&fd, 1, (int)(left < work_left_ms(w) ? left : work_left_ms(w))) < 0 &&
+			errno != EINTR)
+			return away(w, db, ERR_DB_AWAY, "connect failed");
+		step = PQconnectPoll(db->connection);
+		if (step == PGRES_POLLING_FAILED)
+			return away(w, db, ERR_DB_AWAY, "connect refused");
+	}
+	PQsetnonblocking(db->connection, 1);
+	return ERR_OK;
+}
+
+/* Notices a connection that the server closed while nobody looked, before a request is spent on it.
+ */
+static int is_alive(struct store_db *db)
+{
+	struct pollfd fd = {.events = POLLIN};
+
+	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
+		return 0;
+	fd.fd = PQsocket(db->connection);
+	if (poll(&fd, 1, 0) > 0 && !PQconsumeInput(db->connection))
+		return 0;
+	return PQstatus(db->connection) == CONNECTION_OK &&
+	       PQtransactionStatus(db->connection) == PQTRANS_IDLE;
+}
+
+static enum err finish_sent(struct work *w, struct store_db *db, PGresult **last)
+{
+	PGresult *ignored = NULL;
+	enum err err = flush(w, db);
+
+	if (!err)
+		err = collect(w, db, last ? last : &ignored);
+	PQclear(ignored);
+	return err;
+}
+
+static enum err prepare_all(struct work *w, struct store_db *db)
+{
+	enum err err = ERR_OK;
+
+	for (int i = 0; !err && i < STMT_COUNT; i++) {
+		if (!(store_stmts[i].roles & 1U << db->role))
+			continue;
+		err = PQsendPrepare(
+			      db->connection, store_stmts[i].name, store_stmts[i].sql, 0, NULL)
+			      ? finish_sent(w, db, NULL)
+			      : fault_of(w, db, NULL);
+		if (err)
+			log_event(LOG_ERROR, "database.prepare_failed",
+				LOG_TEXT("statement", store_stmts[i].name),
+				LOG_TEXT("why", w->cause));
+	}
+	return err;
+}
+
+static enum err check_version(struct work *w, struct store_db *db)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run_plain(w, db, STMT_SCHEMA_VERSION, &rows);
+
+	if (err)
+		return err;
+	return store_get_int(rows, 0, 0) == STORE_SCHEMA_VERSION ? ERR_OK : ERR_SCHEMA_MISMATCH;
+}
+
+static enum err connect_again(struct work *w, struct store_db *db)
+{
+	enum err err;
+
+	if (clock_monotonic_ms() < db->retry_at_ms)
+		return away(w, db, ERR_DB_AWAY, "connect failed a moment ago");
+	PQfinish(db->connection);
+	db->connection = NULL;
+	db->prepared = 0;
+	err = connect_now(w, db);
+	if (err) {
+		db->retry_at_ms = clock_monotonic_ms() + RETRY_MS;
+		note(db, LOG_WARN, "database.away", w->cause);
+	} else
+		note(db, LOG_INFO, "database.connected", NULL);
+	return err;
+}
+
+enum err store_db_ready_bare(struct work *w, struct store_db *db)
+{
+	return is_alive(db) ? ERR_OK : connect_again(w, db);
+}
+
+enum err store_db_ready(struct work *w, struct store_db *db)
+{
+	enum err err = store_db_ready_bare(w, db);
+
+	if (err || db->prepared)
+		return err;
+	err = prepare_all(w, db);
+	if (!err)
+		err = check_version(w, db);
+	if (err == ERR_OK)
+		db->prepared = 1;
+	else if (err == ERR_DB || err == ERR_SCHEMA_MISMATCH)
+		err = away(w, db, ERR_SCHEMA_MISMATCH, "another schema version");
+	return err;
+}
+
+/* --- statements ------------------------------------------------------------------------------ */
+
+static void release(void *handle)
+{
+	PQclear(handle);
+}
+
+static enum err send(struct work *w, struct store_db *db, enum stmt stmt,
+	const struct store_param *params, size_t n)
+{
+	const char *values[PARAMS_MAX];
+	int lengths[PARAMS_MAX], formats[PARAMS_MAX], sent;
+
+	if (n > PARAMS_MAX || (int)n != store_stmts[stmt].params)
+		return work_cause(w, ERR_BUG, "%s takes %d parameters", store_stmts[stmt].name,
+			store_stmts[stmt].params);
+	if (!db->connection)
+		return away(w, db, ERR_DB_AWAY, "not connected");
+	for (size_t i = 0; i < n; i++) {
+		values[i] = params[i].digits[0] ? params[i].digits : params[i].value;
+		formats[i] = params[i].bytes >= 0;
+		lengths[i] = formats[i] ? params[i].bytes : 0;
+	}
+	if (store_stmts[stmt].roles & 1U << STORE_OWNER)
+		sent = PQsendQueryParams(db->connection, store_stmts[stmt].sql, (int)n, NULL,
+			values, lengths, formats, 0);
+	else
+		sent = PQsendQueryPrepared(db->connection, store_stmts[stmt].name, (int)n, values,
+			lengths, formats, 0);
+	return sent ? ERR_OK : fault_of(w, db, NULL);
+}
+
+static enum err explain(enum stmt stmt, struct work *w, enum err err)
+{
+	if (err == ERR_DB || err == ERR_BUG)
+		log_event(LOG_ERROR, "database.statement_failed",
+			LOG_TEXT("statement", store_stmts[stmt].name), LOG_TEXT("why", w->cause));
+	return err;
+}
+
+enum err store_db_run(struct work *w, struct store_db *db, enum stmt stmt, struct store_rows **rows,
+	const struct store_param *params, size_t n)
+{
+	PGresult *last = NULL;
+	enum err err = send(w, db, stmt, params, n);
+
+	if (!err)
+		err = finish_sent(w, db, &last);
+	if (err)
+		return explain(stmt, w, err);
+	work_defer(w, release, last);
+	if (rows)
+		*rows = (struct store_rows *)last;
+	return ERR_OK;
+}
+
+enum err store_db_each(struct work *w, struct store_db *db, enum stmt stmt,
+	const struct store_param *params, size_t n, store_row_fn *fn, void *context)
+{
+	PGresult *result = NULL;
+	enum err err = send(w, db, stmt, params, n), wait = ERR_OK;
+
+	if (err)
+		return explain(stmt, w, err);
+	PQsetSingleRowMode(db->connection);
+	err = flush(w, db);
+	while (db->connection && !(wait = next_result(w, db, &result)) && result) {
+		if (!err && !is_good(result))
+			err = fault_of(w, db, result);
+		else if (!err && PQntuples(result) == 1)
+			err = fn(w, (const struct store_rows *)result, context);
+		PQclear(result);
+	}
+	return explain(stmt, w, err ? err : wait);
+}
+
+enum err store_db_script(struct work *w, struct store_db *db, const char *script)
+{
+	if (!db->connection)
+		return away(w, db, ERR_DB_AWAY, "not connected");
+	return PQsendQuery(db->connection, script) ? finish_sent(w, db, NULL)
+						   : fault_of(w, db, NULL);
+}
+
+enum err store_db_transaction(
+	struct work *w, struct store_db *db, store_body_fn *body, void *context)
+{
+	enum err err = store_db_script(w, db, "begin");
+
+	if (err)
+		return err;
+	err = body(w, db, context);
+	if (!err)
+		return store_db_script(w, db, "commit");
+	if (db->connection && store_db_script(w, db, "rollback"))
+		return ERR_DB_AWAY;
+	return err;
+}

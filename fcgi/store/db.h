@@ -1,0 +1,89 @@
+/*
+ * The database's door: connection, statements, transactions, time limits. Statements are the files
+ * of sql/queries, prepared at every connect under the program's own role; no SQL text is ever put
+ * together here or elsewhere.
+ */
+#ifndef VESTAL_STORE_DB_H
+#define VESTAL_STORE_DB_H
+
+#include "base/conf.h"
+#include "base/work.h"
+#include "store/stmt.auto.h"
+
+/* STORE_OWNER marks the statements of a migration: they run unprepared, after the operator became
+ * the owner. */
+enum store_role { STORE_WORKER, STORE_REFRESHER, STORE_OPERATOR, STORE_OWNER };
+
+struct store_db;
+struct store_rows;
+
+/* One parameter of a statement: made by the functions below. */
+struct store_param {
+	const char *value; /* NULL: null */
+	int bytes;         /* of a binary value; -1: a text */
+	char digits[24];
+};
+
+struct store_param store_text(const char *value);
+struct store_param store_int(int64_t value);
+struct store_param store_int_or_null(int64_t value, int is_null);
+struct store_param store_bool(int value);
+struct store_param store_bytes(const void *bytes, size_t n);
+struct store_param store_null(void);
+
+/*
+ * A handle that is not connected yet. Returns: ERR_CONFIG for a setting `database` that libpq
+ * cannot read or that names a user; ERR_NO_MEMORY. Owns: the caller (store_db_free).
+ */
+enum err store_db_new(struct work *w, const struct conf *conf, enum store_role role,
+	struct store_db **db) MUST_CHECK;
+void store_db_free(struct store_db *db);
+
+/*
+ * Connects when there is no living connection, prepares the role's statements and compares the
+ * schema's version. A failed connect is not tried again for a moment, so that a dead database costs
+ * each request little. Returns: ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH.
+ */
+enum err store_db_ready(struct work *w, struct store_db *db) MUST_CHECK;
+
+/*
+ * Runs one statement; it is over, and outside a transaction committed, when this returns ERR_OK.
+ * rows may be NULL. Owns: the work releases *rows.
+ * Returns: ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH, ERR_EXISTS, ERR_CONFLICT, ERR_DB.
+ */
+#define store_run(w, db, stmt, rows, ...)                                                          \
+	store_db_run(w, db, stmt, rows, (const struct store_param[]){__VA_ARGS__},                 \
+		sizeof((const struct store_param[]){__VA_ARGS__}) / sizeof(struct store_param))
+#define store_run_plain(w, db, stmt, rows) store_db_run(w, db, stmt, rows, NULL, 0)
+enum err store_db_run(struct work *w, struct store_db *db, enum stmt stmt, struct store_rows **rows,
+	const struct store_param *params, size_t n) MUST_CHECK;
+
+/* Runs one statement and hands over row after row as they arrive; rows holds one row and ends with
+ * the call. */
+typedef enum err store_row_fn(struct work *w, const struct store_rows *row, void *context);
+enum err store_db_each(struct work *w, struct store_db *db, enum stmt stmt,
+	const struct store_param *params, size_t n, store_row_fn *fn, void *context) MUST_CHECK;
+
+/* Runs body in one transaction: committed when it returns ERR_OK, rolled back otherwise. */
+typedef enum err store_body_fn(struct work *w, struct store_db *db, void *context);
+enum err store_db_transaction(
+	struct work *w, struct store_db *db, store_body_fn *body, void *context) MUST_CHECK;
+
+/* Runs a whole script of sql/schema or sql/views. For migrations only. */
+enum err store_db_script(struct work *w, struct store_db *db, const char *script) MUST_CHECK;
+
+/* Connects for a migration: no statement is prepared, no version compared. */
+enum err store_db_ready_bare(struct work *w, struct store_db *db) MUST_CHECK;
+
+/* What a statement answered. A null is NULL, 0. Texts live as long as the rows. */
+int store_count(const struct store_rows *rows);
+int store_is_null(const struct store_rows *rows, int row, int column);
+const char *store_get_text(const struct store_rows *rows, int row, int column);
+int64_t store_get_int(const struct store_rows *rows, int row, int column);
+int store_get_bool(const struct store_rows *rows, int row, int column);
+
+/* A bytea; NULL when null. Owns: the work. */
+unsigned char *store_get_bytes(
+	struct work *w, const struct store_rows *rows, int row, int column, size_t *n);
+
+#endif

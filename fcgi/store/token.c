@@ -1,0 +1,103 @@
+/* Tokens: struct and row. Sealed bytes pass through and are never opened here. */
+#include "store/token.h"
+
+static struct store_param sealed(const struct store_sealed *sealed)
+{
+	return sealed->bytes ? store_bytes(sealed->bytes, sealed->n) : store_null();
+}
+
+enum err store_token_put(struct work *w, struct store_db *db, const struct store_token *token)
+{
+	return store_run(w, db, STMT_TOKEN_PUT, NULL, store_int(token->connection_id),
+		store_int(token->generation), sealed(&token->access), sealed(&token->refresh),
+		store_text(token->access_fingerprint), store_text(token->refresh_fingerprint),
+		store_text(token->token_type),
+		store_int_or_null(token->lifetime_s, token->lifetime_s < 0),
+		store_int_or_null(token->grant_ttl_s, token->grant_ttl_s <= 0),
+		store_int_or_null(token->idle_ttl_s, token->idle_ttl_s <= 0),
+		store_int(token->age_s));
+}
+
+enum err store_token_retire(struct work *w, struct store_db *db, int64_t connection_id,
+	const char *ended_by, const char *actor, const char *reason, int64_t *generation)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_RETIRE, &rows, store_int(connection_id),
+		store_text(ended_by), store_text(actor), store_text(reason));
+
+	if (!err)
+		*generation = store_count(rows) ? store_get_int(rows, 0, 0) : 0;
+	return err;
+}
+
+enum err store_token_announce(struct work *w, struct store_db *db, const char *client,
+	const char *provider, int64_t generation)
+{
+	return store_run(w, db, STMT_TOKEN_ANNOUNCE, NULL, store_text(client), store_text(provider),
+		store_int_or_null(generation, generation == 0));
+}
+
+enum err store_token_current(
+	struct work *w, struct store_db *db, int64_t connection_id, struct store_current *current)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_CURRENT, &rows, store_int(connection_id));
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_CONNECTION_UNKNOWN;
+	*current = (struct store_current){
+		.client = store_get_text(rows, 0, 0),
+		.client_name = store_get_text(rows, 0, 1),
+		.provider = store_get_text(rows, 0, 2),
+		.datacenter = store_get_text(rows, 0, 3),
+		.api_domain = store_get_text(rows, 0, 4),
+		.scope = store_get_text(rows, 0, 5),
+		.kept_json = store_get_text(rows, 0, 6),
+		.app_id = store_get_int(rows, 0, 7),
+		.generation = store_get_int(rows, 0, 8),
+		.token_type = store_get_text(rows, 0, 11),
+		.issued_at = store_get_text(rows, 0, 12),
+		.expires_at = store_get_text(rows, 0, 13),
+		.granted_at = store_get_text(rows, 0, 14),
+		.grant_ends_at = store_get_text(rows, 0, 15),
+		.idle_ends_at = store_get_text(rows, 0, 16),
+	};
+	current->access.bytes = store_get_bytes(w, rows, 0, 9, &current->access.n);
+	current->refresh.bytes = store_get_bytes(w, rows, 0, 10, &current->refresh.n);
+	return ERR_OK;
+}
+
+enum err store_token_read(struct work *w, struct store_db *db, const struct store_read *read,
+	struct store_served *served)
+{
+	const struct origin *origin = &w->origin;
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_READ, &rows, store_text(read->client),
+		store_text(read->provider),
+		store_int_or_null(read->known_generation, read->known_generation == 0),
+		store_int(read->min_ttl_s), store_bool(read->strict),
+		store_text("vestal-fcgi " VESTAL_VERSION), store_text(origin->request_id),
+		store_text(origin->actor), store_text(origin->actor_auth),
+		store_text(origin->address), store_text(origin->user_agent),
+		store_text(read->host));
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_CONNECTION_UNKNOWN;
+	*served = (struct store_served){
+		.connection_id = store_get_int(rows, 0, 0),
+		.generation = store_get_int(rows, 0, 1),
+		.token_type = store_get_text(rows, 0, 3),
+		.expires_at = store_get_text(rows, 0, 4),
+		.seconds_left = store_is_null(rows, 0, 5) ? -1 : store_get_int(rows, 0, 5),
+		.api_domain = store_get_text(rows, 0, 6),
+		.datacenter = store_get_text(rows, 0, 7),
+		.degraded = store_get_bool(rows, 0, 8),
+		.served = store_get_bool(rows, 0, 9),
+	};
+	served->access.bytes = store_get_bytes(w, rows, 0, 2, &served->access.n);
+	return ERR_OK;
+}

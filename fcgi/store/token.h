@@ -1,0 +1,72 @@
+/* Tokens, sealed, and what they were before. */
+#ifndef VESTAL_STORE_TOKEN_H
+#define VESTAL_STORE_TOKEN_H
+
+#include "store/db.h"
+
+struct store_sealed {
+	const void *bytes; /* NULL: there is none */
+	size_t n;
+};
+
+struct store_token {
+	int64_t connection_id, generation;
+	struct store_sealed access, refresh;
+	const char *access_fingerprint, *refresh_fingerprint; /* refresh NULL: there is none */
+	const char *token_type;
+	int64_t lifetime_s;              /* -1: without end */
+	int64_t grant_ttl_s, idle_ttl_s; /* 0: no end known */
+	int64_t age_s;                   /* since the provider was asked */
+};
+
+/* Stores a connection's token; its place must be empty. Under store_connection_lock(). */
+enum err store_token_put(
+	struct work *w, struct store_db *db, const struct store_token *token) MUST_CHECK;
+
+/* Moves the token, if there is one, into history. *generation: which; 0: there was none. Under
+ * store_connection_lock(). */
+enum err store_token_retire(struct work *w, struct store_db *db, int64_t connection_id,
+	const char *ended_by, const char *actor, const char *reason,
+	int64_t *generation) MUST_CHECK;
+
+/* Tells whoever listens to vestal_token, when the transaction commits; generation 0: the token is
+ * gone. */
+enum err store_token_announce(struct work *w, struct store_db *db, const char *client,
+	const char *provider, int64_t generation) MUST_CHECK;
+
+/* A connection with the token it holds now; texts may be NULL where the column is. */
+struct store_current {
+	const char *client, *client_name, *provider, *datacenter, *api_domain, *scope, *kept_json;
+	int64_t app_id, generation; /* generation 0: it holds no token */
+	struct store_sealed access, refresh;
+	const char *token_type, *issued_at, *expires_at, *granted_at, *grant_ends_at, *idle_ends_at;
+};
+
+/* Returns: ERR_CONNECTION_UNKNOWN. */
+enum err store_token_current(struct work *w, struct store_db *db, int64_t connection_id,
+	struct store_current *current) MUST_CHECK;
+
+struct store_read {
+	const char *client, *provider, *host;
+	int64_t known_generation; /* what the caller has already; 0: nothing */
+	int64_t min_ttl_s;
+	int strict; /* nothing that lives shorter is served */
+};
+
+struct store_served {
+	int64_t connection_id, generation; /* generation 0: the connection holds no token */
+	struct store_sealed
+		access; /* NULL when the caller knows this generation, or nothing is served */
+	const char *token_type, *expires_at, *api_domain, *datacenter;
+	int64_t seconds_left; /* -1: without end */
+	int degraded, served;
+};
+
+/*
+ * Reads a token for a service and writes the audit event of it, in one statement and one commit.
+ * Returns: ERR_CONNECTION_UNKNOWN.
+ */
+enum err store_token_read(struct work *w, struct store_db *db, const struct store_read *read,
+	struct store_served *served) MUST_CHECK;
+
+#endif

@@ -1,0 +1,62 @@
+-- Who may do what, whole: `vestalctl migrate` takes everything back and grants exactly this, so that the lists here are
+-- the truth after every run. tests/integration/test_privileges.py holds the same as a matrix.
+
+revoke all on all tables in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+revoke all on all sequences in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+revoke all on all functions in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+revoke all on schema vestal from public;
+grant usage on schema vestal to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+grant execute on function vestal.rfc3339(timestamptz), vestal.seconds_left(timestamptz) to public;
+
+-- the schema's version
+grant select on vestal.schema_migration to vestal_worker, vestal_refresher, vestal_operator;
+
+-- the audit trail: what a writer may say of itself, and nothing else
+grant insert (host, program, request_id, run_id, actor, actor_auth, address, user_agent, action, outcome, object_type,
+	object_id, client_id, provider, connection_id, incident_id, generation, key_id, fingerprint, reason, severity,
+	clock_ok, detail_text)
+	on vestal.audit_event to vestal_worker, vestal_refresher, vestal_operator;
+grant execute on function vestal.audit_make_partitions(integer) to vestal_refresher, vestal_operator;
+
+-- workers: flows and reads
+grant select, insert (id, name), update (name, removed_at) on vestal.client to vestal_worker;
+grant select on vestal.app to vestal_worker;
+grant select, insert (client_id, provider), update (app_id, datacenter, api_domain, scope, kept, passive,
+	last_generation, state, cause, failures, last_error_code, last_error_at, last_refreshed_at, last_proved_at,
+	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at)
+	on vestal.connection to vestal_worker;
+grant select, insert, update, delete on vestal.token to vestal_worker;
+grant select, insert on vestal.token_history to vestal_worker;
+grant select, insert, update (ended_at, outcome) on vestal.authorization_attempt to vestal_worker;
+grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
+	on vestal.incident to vestal_worker;
+grant insert, select (message_id) on vestal.outbox to vestal_worker; -- on conflict reads what it names
+grant select, update (last_used_on) on vestal.api_key to vestal_worker;
+grant select on vestal.connection_report to vestal_worker;
+
+-- refresher: the same tokens, no callers
+grant select on vestal.client, vestal.app, vestal.connection_report to vestal_refresher;
+grant select, update (api_domain, scope, last_generation, state, cause, failures, last_error_code, last_error_at,
+	last_refreshed_at, last_proved_at, next_refresh_at, overdue_at, copy_generation, environment_generation)
+	on vestal.connection to vestal_refresher;
+grant select, insert, update on vestal.token to vestal_refresher;
+grant select, insert on vestal.token_history to vestal_refresher;
+grant select, update (ended_at, outcome) on vestal.authorization_attempt to vestal_refresher;
+grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;
+grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outbox to vestal_refresher;
+
+-- operator: onboarding, callers, and a look at everything that is not sealed
+grant select, insert (id, name), update (name, removed_at) on vestal.client to vestal_operator;
+grant select, insert, update (oauth_client_id, secret_sealed, generation, redirect_uri, params, secret_ends_on,
+	updated_at) on vestal.app to vestal_operator;
+grant select, insert (client_id, provider), update (removed_at) on vestal.connection to vestal_operator;
+grant select (connection_id, generation, access_fingerprint, refresh_fingerprint, token_type, issued_at, expires_at,
+	granted_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_operator;
+grant select on vestal.incident, vestal.connection_report to vestal_operator;
+grant select (id, name, role, clients, providers, addresses, created_at, expires_at, revoked_at, last_used_on),
+	insert, update (revoked_at) on vestal.api_key to vestal_operator;
+
+-- auditor: views only
+grant select on vestal.connection_report, vestal.v_audit_event, vestal.v_token_touch, vestal.v_override,
+	vestal.v_login_failed, vestal.v_service_access, vestal.v_reauthorization, vestal.v_renewal,
+	vestal.v_key_lifecycle, vestal.v_incident_ttr to vestal_auditor, vestal_operator;

@@ -1,0 +1,7 @@
+-- role:   worker refresher
+-- params: $1 int8 connection
+-- rows:   0..1 of client, provider, last_generation, state, cause, token generation or null
+-- why:    whoever changes a token holds this row first
+select c.client_id, c.provider, c.last_generation, c.state, c.cause, t.generation
+from vestal.connection c left join vestal.token t on t.connection_id = c.id
+where c.id = $1 for update of c

@@ -1,0 +1,46 @@
+-- What an auditor reads. Views only, and never a sealed column, a salt or a hash of a credential.
+
+create or replace view vestal.v_audit_event as
+	select id, at, db_user, host, program, request_id, run_id, actor, actor_auth, address, user_agent, action,
+		outcome, object_type, object_id, client_id, provider, connection_id, incident_id, generation, key_id,
+		fingerprint, reason, severity, clock_ok, detail
+	from vestal.audit_event;
+
+create or replace view vestal.v_token_touch as
+	select at, actor, actor_auth, address, action, outcome, client_id, provider, generation, fingerprint, reason,
+		request_id, incident_id
+	from vestal.audit_event where action like 'token.%';
+
+create or replace view vestal.v_override as
+	select at, actor, actor_auth, address, action, outcome, client_id, provider, generation, fingerprint, reason,
+		incident_id, request_id
+	from vestal.audit_event where action in ('token.override', 'token.override_refused', 'token.undone');
+
+create or replace view vestal.v_login_failed as
+	select at, actor, actor_auth, address, user_agent, outcome, reason, request_id
+	from vestal.audit_event where action = 'auth.failed';
+
+create or replace view vestal.v_service_access as
+	select at, actor, actor_auth, address, outcome, client_id, provider, generation, request_id
+	from vestal.audit_event where action = 'token.read';
+
+create or replace view vestal.v_reauthorization as
+	select at, actor, actor_auth, address, action, outcome, client_id, provider, generation, reason, incident_id,
+		request_id
+	from vestal.audit_event where action like 'authorize.%' or action in ('reauthorize.requested', 'emergency.requested');
+
+create or replace view vestal.v_renewal as
+	select at, actor, run_id, action, outcome, client_id, provider, generation, fingerprint, reason, detail
+	from vestal.audit_event where action in ('token.renewed', 'token.renewal_failed', 'token.superseded');
+
+create or replace view vestal.v_key_lifecycle as
+	select at, actor, actor_auth, address, action, outcome, object_type, object_id, key_id, reason, detail
+	from vestal.audit_event where action like 'key.%' or action like 'api_key.%';
+
+create or replace view vestal.v_incident_ttr as
+	select i.id, c.client_id, c.provider, i.cause, i.state, i.impact_start, i.detected_at, i.opened_at, i.opened_by,
+		i.reason, i.acknowledged_at, i.acknowledged_by, i.resolved_at, i.resolved_by,
+		i.detected_at - i.impact_start as time_to_detect,
+		i.acknowledged_at - i.impact_start as time_to_acknowledge,
+		i.resolved_at - i.impact_start as time_to_recover
+	from vestal.incident i join vestal.connection c on c.id = i.connection_id;
