@@ -1,0 +1,163 @@
+/*
+ * Storing a proved token. It decides the order of things within the transaction: lock, retire, put,
+ * tell. Nobody can see a token of which the audit trail does not know.
+ */
+#include "custody/accept.h"
+
+#include "base/clock.h"
+#include "custody/trouble.h"
+#include "store/attempt.h"
+#include "store/audit.h"
+#include "store/connection.h"
+#include "store/token.h"
+#include "vault/fingerprint.h"
+#include "vault/seal.h"
+
+struct acceptance {
+	const struct custody *c;
+	struct custody_acceptance *asked;
+	const struct secret *refresh; /* the answer's, or the one that is kept; NULL: none */
+	struct store_token row;
+};
+
+struct vault_binding custody_token_binding(
+	const char *client, const char *provider, const char *column, int64_t generation)
+{
+	return (struct vault_binding){.purpose = "token",
+		.client = client,
+		.provider = provider,
+		.column = column,
+		.generation = generation};
+}
+
+static enum err seal(struct work *w, const struct acceptance *a, const char *column,
+	const struct secret *secret, struct store_sealed *sealed, const char **fingerprint)
+{
+	const struct vault_binding binding = custody_token_binding(
+		a->asked->client, a->asked->provider->name, column, a->asked->generation);
+	struct vault_blob blob;
+	enum err err =
+		vault_seal_close(w, a->c->keyring, VAULT_RING_TOKEN, &binding, secret, &blob);
+
+	if (err)
+		return err;
+	*sealed = (struct store_sealed){blob.bytes, blob.n};
+	*fingerprint = vault_fingerprint(w, a->c->keyring, secret);
+	return *fingerprint ? ERR_OK : ERR_KEY_UNKNOWN;
+}
+
+/* A provider that repeats no refresh token means the old one to be kept. Source: RFC 6749
+ * section 6. */
+static enum err keep_refresh(struct work *w, struct store_db *db, struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	struct store_current old;
+	struct vault_binding binding;
+	struct secret *refresh = NULL;
+	enum err err = store_token_current(w, db, asked->connection_id, &old);
+
+	if (err || !old.refresh.bytes || old.app_id != asked->app_id)
+		return err;
+	binding = custody_token_binding(
+		asked->client, asked->provider->name, "refresh", old.generation);
+	err = vault_seal_open(w, a->c->keyring, VAULT_RING_TOKEN, &binding,
+		&(struct vault_blob){(unsigned char *)(uintptr_t)old.refresh.bytes, old.refresh.n},
+		&refresh);
+	a->refresh = refresh;
+	return err == ERR_SEALED ? ERR_OK : err; /* what cannot be read cannot be kept */
+}
+
+static enum err put(struct work *w, struct store_db *db, struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	const struct oauth_token *token = asked->token;
+	struct store_token *row = &a->row;
+	enum err err;
+
+	*row = (struct store_token){
+		.connection_id = asked->connection_id,
+		.generation = asked->generation,
+		.token_type = token->token_type,
+		.lifetime_s = token->expires_in_s,
+		.grant_ttl_s = token->refresh_expires_in_s > 0 ? token->refresh_expires_in_s
+							       : asked->provider->grant_ttl_s,
+		.idle_ttl_s = asked->provider->idle_ttl_s,
+		.age_s = (clock_monotonic_ms() - asked->asked_ms + 999) / 1000,
+	};
+	err = seal(w, a, "access", token->access, &row->access, &row->access_fingerprint);
+	if (!err && a->refresh)
+		err = seal(w, a, "refresh", a->refresh, &row->refresh, &row->refresh_fingerprint);
+	return err ? err : store_token_put(w, db, row);
+}
+
+static enum err grant(struct work *w, struct store_db *db, const struct custody_acceptance *asked,
+	int64_t refresh_period_s)
+{
+	const struct store_grant grant = {
+		.app_id = asked->app_id,
+		.generation = asked->generation,
+		.datacenter = asked->datacenter,
+		.api_domain = asked->token->api_domain,
+		.scope = asked->token->scope,
+		.kept_json = asked->kept_json,
+		.cause = asked->cause,
+		.renew_before_s = asked->provider->renew_before_s,
+		.refresh_period_s = refresh_period_s,
+	};
+
+	return store_connection_granted(w, db, asked->connection_id, &grant);
+}
+
+static enum err tell(struct work *w, struct store_db *db, const struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	const struct custody_trouble trouble = {asked->connection_id, asked->client,
+		asked->provider->name, asked->cause, asked->reason};
+	enum err err = store_audit_add(w, db,
+		&(struct store_event){.action = asked->action,
+			.client = asked->client,
+			.provider = asked->provider->name,
+			.connection_id = asked->connection_id,
+			.generation = asked->generation,
+			.fingerprint = a->row.access_fingerprint,
+			.reason = asked->reason});
+
+	if (!err)
+		err = custody_trouble_resolve(w, db, &trouble, asked->generation);
+	if (!err && asked->attempt_id)
+		err = store_attempt_end(w, db, asked->attempt_id, "granted");
+	return err ? err
+		   : store_token_announce(
+			     w, db, asked->client, asked->provider->name, asked->generation);
+}
+
+static enum err accept(struct work *w, struct store_db *db, void *context)
+{
+	struct acceptance *a = context;
+	struct custody_acceptance *asked = a->asked;
+	struct store_connection connection;
+	int64_t retired = 0;
+	enum err err = store_connection_lock(w, db, asked->connection_id, &connection);
+
+	if (err)
+		return err;
+	asked->generation = connection.last_generation + 1;
+	a->refresh = asked->token->refresh;
+	if (!a->refresh)
+		err = keep_refresh(w, db, a);
+	if (!err)
+		err = store_token_retire(w, db, asked->connection_id, asked->action,
+			w->origin.actor, asked->reason, &retired);
+	if (!err)
+		err = put(w, db, a);
+	if (!err)
+		err = grant(w, db, asked, conf_number(a->c->conf, CONF_refresh_period_s));
+	return err ? err : tell(w, db, a);
+}
+
+enum err custody_accept(struct work *w, const struct custody *c, struct custody_acceptance *asked)
+{
+	struct acceptance a = {.c = c, .asked = asked};
+
+	return store_db_transaction(w, c->db, accept, &a);
+}

@@ -1,0 +1,38 @@
+/* Taking a proved token into custody: the one way a token gets into the database. */
+#ifndef VESTAL_CUSTODY_ACCEPT_H
+#define VESTAL_CUSTODY_ACCEPT_H
+
+#include "custody/custody.h"
+#include "oauth/token_response.h"
+
+struct custody_acceptance {
+	int64_t connection_id, app_id;
+	const char *client;
+	const struct oauth_provider *provider;
+	const char *datacenter;
+	const char *kept_json; /* callback parameters kept with the connection; an object */
+	const struct oauth_token *token;
+	const char *cause;  /* "none", or "scope_missing" for one that lives but may not do all */
+	const char *action; /* of the audit event: "authorize.completed" */
+	const char *reason; /* may be NULL */
+	int64_t attempt_id; /* the flow that ends with it; 0: none */
+	int64_t asked_ms;   /* monotonic: before the provider was asked; life counts from there */
+	/* answered */
+	int64_t generation;
+};
+
+/*
+ * Stores the token as a new generation and moves the old one into history, resolves the incident,
+ * and writes audit event and messages, in one transaction. An answer without a refresh token keeps
+ * the one that is there. Returns: ERR_CONNECTION_UNKNOWN, ERR_SEALED, ERR_KEY_UNKNOWN and the
+ * database's errors.
+ */
+enum err custody_accept(
+	struct work *w, const struct custody *c, struct custody_acceptance *acceptance) MUST_CHECK;
+
+/* How the tokens of a connection are bound to it. column: "access" or "refresh". */
+struct vault_binding;
+struct vault_binding custody_token_binding(
+	const char *client, const char *provider, const char *column, int64_t generation);
+
+#endif

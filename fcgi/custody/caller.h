@@ -1,0 +1,51 @@
+/* Who calls: API keys, made and recognised. */
+#ifndef VESTAL_CUSTODY_CALLER_H
+#define VESTAL_CUSTODY_CALLER_H
+
+#include "custody/custody.h"
+#include "store/scope.h"
+
+/* Roles are sets; a route names those it takes. */
+enum custody_role {
+	CUSTODY_ADMIN = 1 << 0,
+	CUSTODY_OPERATOR = 1 << 1,
+	CUSTODY_AUDITOR = 1 << 2,
+	CUSTODY_SERVICE = 1 << 3,
+};
+
+struct custody_caller {
+	enum custody_role role;
+	struct store_scope scope;
+};
+
+/* The role of that name, or 0. */
+enum custody_role custody_role_by_name(const char *name);
+
+/*
+ * Recognises an API key, "vst_<id>_<secret>". A mistyped one is refused by its checksum, without
+ * the database. The work's origin becomes the key's. Returns: ERR_UNAUTHENTICATED and the
+ * database's errors.
+ */
+enum err custody_caller_by_key(struct work *w, const struct custody *c, const char *key,
+	struct custody_caller *caller) MUST_CHECK;
+
+struct custody_new_key {
+	const char *name, *role;
+	struct store_scope scope; /* NULL lists: all */
+	const char *const *addresses;
+	size_t address_count;
+	const char *expires_at;
+	/* answered */
+	const char *id;
+	struct secret *key; /* the whole key, to be shown once */
+};
+
+/* Makes a key; only its hash is kept. */
+enum err custody_caller_make_key(
+	struct work *w, const struct custody *c, struct custody_new_key *key) MUST_CHECK;
+
+/* Revokes a key, at once. Returns: ERR_NOT_FOUND. */
+enum err custody_caller_revoke_key(
+	struct work *w, const struct custody *c, const char *id) MUST_CHECK;
+
+#endif

@@ -1,0 +1,30 @@
+/* Handing a live access token to a service. */
+#ifndef VESTAL_CUSTODY_DISPENSE_H
+#define VESTAL_CUSTODY_DISPENSE_H
+
+#include "custody/custody.h"
+#include "store/token.h"
+
+#define CUSTODY_MIN_TTL_S 60
+
+struct custody_dispense {
+	const char *client;
+	const struct oauth_provider *provider;
+	int64_t known_generation; /* the caller's ETag; 0: none */
+	int64_t min_ttl_s;        /* -1: not asked for */
+	/* answered */
+	struct store_served served;
+	struct secret *access;  /* NULL when the caller has this generation already */
+	const char *api_domain; /* or NULL */
+};
+
+/*
+ * Gives the token out; the audit event is durable before. A token that lives shorter than it should
+ * is given out as degraded, unless min_ttl_s was asked for. Returns: ERR_CLIENT_UNKNOWN,
+ * ERR_CONNECTION_UNKNOWN, ERR_INPUT (min_ttl beyond what the provider grants),
+ * ERR_REAUTHORIZATION_REQUIRED, ERR_TOKEN_UNAVAILABLE, ERR_SEALED.
+ */
+enum err custody_dispense(
+	struct work *w, const struct custody *c, struct custody_dispense *asked) MUST_CHECK;
+
+#endif
