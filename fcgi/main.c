@@ -1,0 +1,152 @@
+/*
+ * vestal-fcgi: one FastCGI worker of a pool. Boot, then one request after the other, until a signal
+ * ends it between two. Without a database it starts all the same and says so in its answers;
+ * without keys or with a bad configuration it does not.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "custody/custody.h"
+#include "web/accept.h"
+#include "web/gate.h"
+#include "web/reply.h"
+#include "web/route.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RINGS                                                                                      \
+	(VAULT_RING_BIT(VAULT_RING_TOKEN) | VAULT_RING_BIT(VAULT_RING_APP) |                       \
+		VAULT_RING_BIT(VAULT_RING_COPY) | VAULT_RING_BIT(VAULT_RING_SESSION))
+#define FAST_MS 12000
+#define SPARE_MS 15000 /* beside what providers may take */
+
+static const char *const pools[] = {
+	[WEB_POOL_FAST] = "fast", [WEB_POOL_PROVIDER] = "provider", [WEB_POOL_FLOW] = "flow"};
+
+static enum err serve(struct web_request *r, const char **allow)
+{
+	enum err err = web_request_begin(r);
+
+	if (!err)
+		err = web_route_match(r, allow);
+	if (!err && !(r->route->callers & WEB_BY_MONITOR))
+		err = store_db_ready(r->w, r->c->db);
+	if (!err)
+		err = web_gate_admit(r);
+	if (!err)
+		err = web_request_read_fields(r);
+	return err ? err : r->route->handle(r);
+}
+
+static void note(const struct web_request *r, enum err err)
+{
+	log_event(err_status(err) >= 500 ? LOG_WARN : LOG_INFO, "request.done",
+		LOG_TEXT("request", r->w->origin.request_id),
+		LOG_TEXT("route", r->route ? r->route->pattern : "none"),
+		LOG_TEXT("method", r->raw.method), LOG_INT("status", r->status),
+		LOG_INT("ms", clock_monotonic_ms() - r->began_ms),
+		LOG_TEXT("actor", r->w->origin.actor),
+		LOG_TEXT("error", err ? err_slug(err) : NULL),
+		LOG_TEXT("why", err ? r->w->cause : NULL));
+}
+
+/* One unit of work: everything a request allocated, opened or revealed is gone when this returns.
+ */
+static void work_one(const struct custody *c, int64_t budget_ms)
+{
+	struct work w;
+	struct web_request r = {.w = &w, .c = c};
+	const char *allow = NULL;
+	enum err err;
+
+	vault_keyring_reload_if_changed(
+		c->keyring); /* a key that was disabled opens nothing from now on */
+	work_begin(&w, budget_ms);
+	if (web_accept_read(&w, &r.raw) == WEB_ACCEPTED) {
+		r.began_ms = clock_monotonic_ms();
+		w.deadline_ms = r.began_ms + budget_ms;
+		web_gate_origin(&r);
+		err = serve(&r, &allow);
+		if (err && !r.status)
+			web_reply_error(&r, err, allow);
+		web_accept_finish();
+		note(&r, err);
+	}
+	work_end(&w);
+}
+
+static int pool_by_name(const char *name)
+{
+	for (int pool = 0; pool < 3; pool++)
+		if (text_equal(pools[pool], name))
+			return pool;
+	return -1;
+}
+
+static int read_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"pool", required_argument, NULL, 'p'}, {"version", no_argument, NULL, 'V'}, {0}};
+	int pool = WEB_POOL_FAST, option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'V') {
+			puts("vestal-fcgi " VESTAL_VERSION);
+			exit(0);
+		}
+		pool = option == 'p' ? pool_by_name(optarg) : -1;
+		if (pool < 0)
+			break;
+	}
+	if (pool >= 0 && optind == argc)
+		return pool;
+	fputs("usage: vestal-fcgi [--pool fast|provider|flow] [--version], the listening socket on "
+	      "standard input\n",
+		stderr);
+	exit(64);
+}
+
+static enum err boot(struct work *w, struct conf *conf, struct custody *c)
+{
+	const char *fault = web_route_fault();
+	enum err err = conf_load(w, conf);
+
+	if (!err && fault)
+		err = work_fail(w, ERR_BUG, "route table: %s", fault);
+	if (!err)
+		err = custody_open(w, conf, "vestal-fcgi", STORE_WORKER, RINGS, c);
+	return err ? err : web_accept_init(w);
+}
+
+int main(int argc, char **argv)
+{
+	enum web_pool pool = (enum web_pool)read_options(argc, argv);
+	enum web_accepted next;
+	struct work w;
+	struct conf conf;
+	struct custody c = {0};
+	int64_t budget_ms;
+	enum err err;
+
+	work_begin(&w, FAST_MS);
+	err = boot(&w, &conf, &c);
+	if (err) {
+		fprintf(stderr, "vestal-fcgi: %s\n", w.detail ? w.detail : err_title(err));
+		return err_exit_code(err);
+	}
+	budget_ms = pool == WEB_POOL_FAST
+			    ? FAST_MS
+			    : 2000 * conf_number(&conf, CONF_provider_timeout_s) + SPARE_MS;
+	log_event(LOG_INFO, "worker.started", LOG_TEXT("pool", pools[pool]));
+	while ((next = web_accept_wait()) != WEB_STOPPED)
+		if (next == WEB_ACCEPTED)
+			work_one(&c, budget_ms);
+	log_event(LOG_INFO, "worker.ended", LOG_TEXT("pool", pools[pool]));
+	custody_close(&c);
+	work_end(&w);
+	return 0;
+}

@@ -1,0 +1,155 @@
+/*
+ * Accepting requests. It decides how a signal ends a worker without losing a request: SIGTERM is
+ * let in only while the worker waits, so one that is busy finishes, and one that is idle wakes at
+ * once.
+ */
+#include "web/accept.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LISTENING 0
+#define READ_LIMIT_S 20
+#define FAILED_ACCEPT_NS 50000000L
+
+static FCGX_Request request;
+static sigset_t while_waiting;
+static volatile sig_atomic_t stopping;
+
+static void on_stop(int signal_number)
+{
+	(void)signal_number;
+	stopping = 1;
+}
+
+static int install_signals(void)
+{
+	struct sigaction stop = {.sa_handler = on_stop}, ignore = {.sa_handler = SIG_IGN};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGINT);
+	return sigprocmask(SIG_BLOCK, &blocked, &while_waiting) == 0 &&
+	       sigdelset(&while_waiting, SIGTERM) == 0 && sigdelset(&while_waiting, SIGINT) == 0 &&
+	       sigaction(SIGTERM, &stop, NULL) == 0 && sigaction(SIGINT, &stop, NULL) == 0 &&
+	       sigaction(SIGPIPE, &ignore, NULL) == 0;
+}
+
+enum err web_accept_init(struct work *w)
+{
+	int listening = 0;
+	socklen_t n = sizeof(listening);
+
+	if (getsockopt(LISTENING, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0 || !listening)
+		return work_fail(w, ERR_CONFIG, "standard input must be a listening socket");
+	/* Many workers share the socket: whoever comes second must not wait inside accept(), deaf
+	 * to signals. */
+	if (fcntl(LISTENING, F_SETFL, fcntl(LISTENING, F_GETFL) | O_NONBLOCK) < 0)
+		return work_fail(w, ERR_CONFIG, "the listening socket cannot be used");
+	if (!install_signals() || FCGX_Init() != 0 ||
+		FCGX_InitRequest(&request, LISTENING, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
+		return work_fail(w, ERR_CONFIG, "libfcgi could not be started");
+	return ERR_OK;
+}
+
+enum web_accepted web_accept_wait(void)
+{
+	struct pollfd fd = {.fd = LISTENING, .events = POLLIN};
+	int ready;
+
+	if (stopping)
+		return WEB_STOPPED;
+	ready = ppoll(&fd, 1, NULL, &while_waiting);
+	if (stopping && ready <= 0)
+		return WEB_STOPPED;
+	return ready > 0 ? WEB_ACCEPTED : WEB_AGAIN;
+}
+
+static const char *param(struct work *w, const char *name)
+{
+	const char *value = FCGX_GetParam(name, request.envp);
+
+	return value && *value ? work_strdup(w, value) : NULL;
+}
+
+static void read_body(struct work *w, struct web_raw *raw)
+{
+	char *body = work_alloc(w, WEB_BODY_MAX_BYTES + 1);
+	int n = FCGX_GetStr(body, (int)WEB_BODY_MAX_BYTES + 1, request.in);
+
+	raw->body = body;
+	raw->body_bytes = n > 0 ? (size_t)n : 0;
+	raw->body_too_large = raw->body_bytes > WEB_BODY_MAX_BYTES;
+	if (raw->body_too_large)
+		raw->body_bytes = 0;
+	body[raw->body_bytes] = '\0';
+}
+
+static void read_params(struct work *w, struct web_raw *raw)
+{
+	*raw = (struct web_raw){
+		.method = param(w, "REQUEST_METHOD"),
+		.uri = param(w, "REQUEST_URI"),
+		.content_type = param(w, "CONTENT_TYPE"),
+		.address = param(w, "REMOTE_ADDR"),
+		.forwarded = param(w, "VESTAL_FORWARDED"),
+		.request_id = param(w, "VESTAL_REQUEST_ID"),
+		.authorization = param(w, "HTTP_AUTHORIZATION"),
+		.accept = param(w, "HTTP_ACCEPT"),
+		.if_none_match = param(w, "HTTP_IF_NONE_MATCH"),
+		.user_agent = param(w, "HTTP_USER_AGENT"),
+		.origin = param(w, "HTTP_ORIGIN"),
+		.cookie = param(w, "HTTP_COOKIE"),
+		.csrf = param(w, "HTTP_X_VESTAL_CSRF"),
+	};
+}
+
+/* Another worker was faster (EAGAIN), the caller went away: nothing to speak of. Anything else is
+ * worth a line. */
+static void note_failure(int error)
+{
+	if (error == EAGAIN || error == EINTR || error == ECONNABORTED)
+		return;
+	log_event(LOG_WARN, "accept.failed", LOG_INT("errno", error));
+	nanosleep(&(struct timespec){0, FAILED_ACCEPT_NS}, NULL);
+}
+
+enum web_accepted web_accept_read(struct work *w, struct web_raw *raw)
+{
+	int result;
+
+	alarm(READ_LIMIT_S); /* a peer that sends half a request takes this worker with it, and the
+				next one starts */
+	result = FCGX_Accept_r(&request);
+	if (result < 0) {
+		alarm(0);
+		note_failure(-result);
+		return WEB_AGAIN;
+	}
+	read_params(w, raw);
+	read_body(w, raw);
+	alarm(0);
+	return WEB_ACCEPTED;
+}
+
+int web_accept_write(const void *bytes, size_t n)
+{
+	return FCGX_PutStr(bytes, (int)n, request.out) == (int)n;
+}
+
+void web_accept_finish(void)
+{
+	FCGX_Finish_r(&request);
+}

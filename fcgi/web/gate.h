@@ -1,0 +1,24 @@
+/* The gate: who calls, and may he? */
+#ifndef VESTAL_WEB_GATE_H
+#define VESTAL_WEB_GATE_H
+
+#include "web/request.h"
+
+/* Says who asked, for log and audit, before anybody is recognised. */
+void web_gate_origin(struct web_request *r);
+
+/* Recognises the caller and checks his role. Returns: ERR_UNAUTHENTICATED, ERR_FORBIDDEN, the
+ * database's errors. */
+enum err web_gate_admit(struct web_request *r) MUST_CHECK;
+
+/*
+ * Checks that an object lies in the caller's scope; provider may be NULL. What does not is as
+ * unknown as what is not there. Returns: ERR_CLIENT_UNKNOWN.
+ */
+enum err web_gate_scope(struct web_request *r, const char *client, const char *provider) MUST_CHECK;
+
+/* Whether an address lies in one of the comma separated networks; a network that is none is never
+ * hit. */
+int web_gate_in_networks(const char *address, const char *networks);
+
+#endif

@@ -1,0 +1,18 @@
+/* The handlers: inputs to use case to answer, one a route. */
+#ifndef VESTAL_WEB_HANDLE_H
+#define VESTAL_WEB_HANDLE_H
+
+#include "web/request.h"
+
+enum err web_handle_authorize(struct web_request *r) MUST_CHECK;
+enum err web_handle_callback(struct web_request *r) MUST_CHECK;
+enum err web_handle_clients(struct web_request *r) MUST_CHECK;
+enum err web_handle_client_put(struct web_request *r) MUST_CHECK;
+enum err web_handle_emergency(struct web_request *r) MUST_CHECK;
+enum err web_handle_health(struct web_request *r) MUST_CHECK;
+enum err web_handle_healthz(struct web_request *r) MUST_CHECK;
+enum err web_handle_readyz(struct web_request *r) MUST_CHECK;
+enum err web_handle_reauthorize(struct web_request *r) MUST_CHECK;
+enum err web_handle_token(struct web_request *r) MUST_CHECK;
+
+#endif

@@ -1,0 +1,61 @@
+/* GET /api/oauth/callback/:provider. */
+#include "custody/callback.h"
+#include "web/handle.h"
+#include "web/reply.h"
+
+#include <inttypes.h>
+
+static const char *param(void *context, const char *name)
+{
+	const char *value = web_request_query_param(context, name);
+
+	return value && *value ? value : NULL;
+}
+
+static enum err page(struct web_request *r, const struct custody_callback *callback)
+{
+	const struct custody_persisted *persisted = &callback->persisted;
+	struct web_page page = {
+		.status = 200,
+		.title = "The connection works again",
+		.lead = work_printf(r->w,
+			"%s is connected to %s: the new token was proved and is in use.",
+			callback->client, callback->provider->title),
+		.lines = {work_printf(r->w, "Status: %s, generation %" PRId64, callback->status,
+				  callback->generation),
+			work_printf(r->w,
+				"Stored in the database: %s; sealed copy: %s; environment file: %s",
+				persisted->database ? "yes" : "no",
+				persisted->file ? "yes" : "not yet",
+				persisted->environment ? "yes" : "not yet"),
+			"You can close this page."},
+	};
+
+	return web_reply_page(r, &page);
+}
+
+enum err web_handle_callback(struct web_request *r)
+{
+	struct custody_callback callback = {.param = param, .context = r};
+	struct web_reply reply;
+	enum err err =
+		custody_provider(r->w, r->c, web_request_text(r, "provider"), &callback.provider);
+
+	if (!err)
+		err = custody_callback(r->w, r->c, &callback);
+	if (err)
+		return err;
+	if (web_request_wants_page(r))
+		return page(r, &callback);
+	web_reply_begin(&reply, r, 200);
+	jout_text(&reply.json, "clientId", callback.client);
+	jout_text(&reply.json, "provider", callback.provider->name);
+	jout_text(&reply.json, "status", callback.status);
+	jout_int(&reply.json, "generation", callback.generation);
+	jout_object(&reply.json, "persisted");
+	jout_bool(&reply.json, "database", callback.persisted.database);
+	jout_bool(&reply.json, "file", callback.persisted.file);
+	jout_bool(&reply.json, "environment", callback.persisted.environment);
+	jout_end_object(&reply.json);
+	return web_reply_end(&reply);
+}

@@ -1,0 +1,159 @@
+/* GET /divine/oauth/health: what the database knows, streamed; no provider is asked. */
+#include "base/text.h"
+#include "store/report.h"
+#include "web/gate.h"
+#include "web/handle.h"
+#include "web/reply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct listing {
+	struct web_reply reply;
+	int64_t limit, given;          /* limit 0: all */
+	const char *client, *provider; /* of the last report given */
+	int more;
+};
+
+static const char *const statuses[] = {
+	"healthy", "expiring", "expired", "invalid", "missing", "unreachable", "quarantined"};
+
+static enum err check_statuses(struct web_request *r, const struct web_value *asked)
+{
+	for (size_t i = 0; i < asked->count; i++) {
+		size_t known = 0;
+
+		while (known < sizeof(statuses) / sizeof(*statuses) &&
+			strcmp(asked->list[i], statuses[known]) != 0)
+			known++;
+		if (known == sizeof(statuses) / sizeof(*statuses))
+			return work_fail_field(
+				r->w, "status", "%s is not a status", asked->list[i]);
+	}
+	return ERR_OK;
+}
+
+/* A page's end is "<client>/<provider>"; neither name holds a slash. */
+static enum err read_after(struct web_request *r, struct store_report_query *query)
+{
+	char *after = work_strdup(r->w, web_request_text(r, "after"));
+	char *slash = after ? strchr(after, '/') : NULL;
+
+	if (!after)
+		return ERR_OK;
+	if (slash)
+		*slash++ = '\0';
+	if (!slash || !text_is_client_id(after) || !text_is_name(slash))
+		return work_fail_field(r->w, "after", "is not the end of a page");
+	query->after_client = after;
+	query->after_provider = slash;
+	return ERR_OK;
+}
+
+/* One name from a filter, within what the scope allows; a filter outside it lets nothing through.
+ */
+static void narrow(struct work *w, const char *name, const char *const **list, size_t *n)
+{
+	const char **one;
+	size_t i = 0;
+
+	if (!name)
+		return;
+	while (*list && i < *n && strcmp((*list)[i], name) != 0)
+		i++;
+	one = work_alloc(w, sizeof(*one));
+	one[0] = name;
+	*n = !*list || i < *n;
+	*list = one;
+}
+
+static enum err read_query(
+	struct web_request *r, struct store_report_query *query, struct listing *listing)
+{
+	const struct web_value *status = web_request_value(r, "status");
+	enum err err = check_statuses(r, status);
+
+	*query = (struct store_report_query){
+		.scope = r->caller.scope, .statuses = status->list, .status_count = status->count};
+	narrow(r->w, web_request_text(r, "clientId"), &query->scope.clients,
+		&query->scope.client_count);
+	narrow(r->w, web_request_text(r, "provider"), &query->scope.providers,
+		&query->scope.provider_count);
+	listing->limit = web_request_value(r, "limit")->number;
+	query->limit = listing->limit ? listing->limit + 1 : 0;
+	return err ? err : read_after(r, query);
+}
+
+static void compose(struct jout *j, const struct store_report *report)
+{
+	jout_text(j, "clientId", report->client);
+	jout_text(j, "provider", report->provider);
+	jout_text(j, "status", report->status);
+	jout_text(j, "cause", report->cause);
+	jout_text(j, "action", report->action);
+	jout_text(j, "owner", report->owner);
+	jout_text(j, "expiresAt", report->expires_at);
+	jout_text(j, "lastRefreshedAt", report->last_refreshed_at);
+	jout_text(j, "lastProvedAt", report->last_proved_at);
+	jout_text(j, "nextRefreshAt", report->next_refresh_at);
+	jout_text(j, "refreshExpiresAt", report->refresh_expires_at);
+	jout_raw(j, "failures", report->failures);
+	if (report->last_error_code) {
+		jout_object(j, "lastError");
+		jout_text(j, "code", report->last_error_code);
+		jout_text(j, "at", report->last_error_at);
+		jout_end_object(j);
+	} else
+		jout_null(j, "lastError");
+	jout_raw(j, "generation", report->generation);
+	jout_text(j, "datacenter", *report->datacenter ? report->datacenter : NULL);
+	jout_bool(j, "passive", report->passive);
+	jout_object(j, "stores");
+	jout_raw(j, "database", report->generation);
+	jout_raw(j, "file", report->copy_generation);
+	jout_raw(j, "environment", report->environment_generation);
+	jout_end_object(j);
+}
+
+static enum err give(struct work *w, const struct store_report *report, void *context)
+{
+	struct listing *listing = context;
+
+	if (listing->limit && listing->given == listing->limit) {
+		listing->more = 1;
+		return ERR_OK;
+	}
+	if (++listing->given == listing->limit) {
+		listing->client = work_strdup(w, report->client);
+		listing->provider = work_strdup(w, report->provider);
+	}
+	jout_object(&listing->reply.json, NULL);
+	compose(&listing->reply.json, report);
+	jout_end_object(&listing->reply.json);
+	return web_reply_flush(&listing->reply);
+}
+
+enum err web_handle_health(struct web_request *r)
+{
+	struct store_report_query query;
+	struct listing listing = {.limit = 0};
+	int64_t total = 0, unhealthy = 0;
+	struct jout *j = &listing.reply.json;
+	enum err err = read_query(r, &query, &listing);
+
+	if (!err)
+		err = store_report_count(r->w, r->c->db, &query, &total, &unhealthy);
+	if (err)
+		return err;
+	web_reply_begin_enveloped(&listing.reply, r);
+	jout_array(j, "tokens");
+	err = store_report_each(r->w, r->c->db, &query, give, &listing);
+	if (err)
+		return err;
+	jout_end_array(j);
+	jout_int(j, "unhealthy", unhealthy);
+	jout_int(j, "total", total);
+	jout_text(j, "next",
+		listing.more ? work_printf(r->w, "%s/%s", listing.client, listing.provider) : NULL);
+	return web_reply_end(&listing.reply);
+}
