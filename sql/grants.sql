@@ -25,7 +25,7 @@ grant select, insert (client_id, provider), update (app_id, datacenter, api_doma
 	last_generation, state, cause, failures, last_error_code, last_error_at, last_refreshed_at, last_proved_at,
 	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at)
 	on vestal.connection to vestal_worker;
-grant select, insert, update, delete on vestal.token to vestal_worker;
+grant select, insert, delete on vestal.token to vestal_worker;
 grant select, insert on vestal.token_history to vestal_worker;
 grant select, insert, update (ended_at, outcome) on vestal.authorization_attempt to vestal_worker;
 grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
@@ -39,7 +39,7 @@ grant select on vestal.client, vestal.app, vestal.connection_report to vestal_re
 grant select, update (api_domain, scope, last_generation, state, cause, failures, last_error_code, last_error_at,
 	last_refreshed_at, last_proved_at, next_refresh_at, overdue_at, copy_generation, environment_generation)
 	on vestal.connection to vestal_refresher;
-grant select, insert, update on vestal.token to vestal_refresher;
+grant select, insert, delete on vestal.token to vestal_refresher;
 grant select, insert on vestal.token_history to vestal_refresher;
 grant select, update (ended_at, outcome) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;

@@ -136,7 +136,7 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 	struct acceptance *a = context;
 	struct custody_acceptance *asked = a->asked;
 	struct store_connection connection;
-	int64_t retired = 0;
+	struct store_retired retired;
 	enum err err = store_connection_lock(w, db, asked->connection_id, &connection);
 
 	if (err)

@@ -51,7 +51,7 @@ static enum err refused(struct work *w, const struct oauth_outcome *outcome, con
 		app ? "The provider does not accept the app's credentials: check client id, "
 		      "secret, redirect URI and data centre"
 		    : what,
-		outcome->code);
+		outcome->is_foreign ? "unknown_error" : outcome->code);
 }
 
 static enum err verdict_to_err(

@@ -13,6 +13,7 @@
 #include "custody/app.h"
 #include "custody/ask.h"
 #include "custody/attempt.h"
+#include "custody/flow.h"
 #include "oauth/callback.h"
 #include "store/attempt.h"
 #include "store/audit.h"
@@ -40,16 +41,26 @@ static const char *param(const struct ending *e, const char *name)
 	return name ? e->asked->param(e->asked->context, name) : NULL;
 }
 
+static enum err unknown_state(struct work *w)
+{
+	return work_fail(w, ERR_STATE_UNKNOWN,
+		"Nothing was changed. Start the authorization anew: each is good for one use "
+		"within %d minutes.",
+		CUSTODY_FLOW_LIFE_S / 60);
+}
+
 static enum err consume(struct work *w, struct ending *e)
 {
 	const char *state = param(e, "state");
 	enum err err;
 
 	if (!state || !*state)
-		return ERR_STATE_UNKNOWN;
+		return unknown_state(w);
 	err = vault_crypto_sha256(state, strlen(state), e->attempt.state_hash);
 	if (!err)
 		err = store_attempt_consume(w, e->c->db, e->provider->name, &e->attempt);
+	if (err == ERR_STATE_UNKNOWN)
+		return unknown_state(w);
 	if (!err)
 		w->origin.actor =
 			e->attempt.actor; /* whoever began the flow ends it; the state proves it */

@@ -17,15 +17,15 @@ struct removal {
 };
 
 static enum err take_out(
-	struct work *w, struct store_db *db, const struct removal *r, int64_t *generation)
+	struct work *w, struct store_db *db, const struct removal *r, struct store_retired *retired)
 {
 	struct store_connection connection;
 	enum err err = store_connection_lock(w, db, r->connection_id, &connection);
 
 	if (!err)
 		err = store_token_retire(w, db, r->connection_id, "reauthorize.requested",
-			w->origin.actor, r->asked->reason, generation);
-	if (err || !*generation)
+			w->origin.actor, r->asked->reason, retired);
+	if (err || !retired->generation)
 		return err;
 	err = store_connection_emptied(w, db, r->connection_id, "removed");
 	return err ? err : store_token_announce(w, db, r->asked->client, r->asked->provider, 0);
@@ -36,8 +36,8 @@ static enum err remove_token(struct work *w, struct store_db *db, void *context)
 	struct removal *r = context;
 	const struct custody_trouble trouble = {
 		r->connection_id, r->asked->client, r->asked->provider, NULL, r->asked->reason};
-	int64_t generation = 0;
-	enum err err = take_out(w, db, r, &generation);
+	struct store_retired retired = {0};
+	enum err err = take_out(w, db, r, &retired);
 
 	if (!err)
 		err = custody_trouble_open(w, db, &trouble, &r->asked->incident_id);
@@ -49,7 +49,8 @@ static enum err remove_token(struct work *w, struct store_db *db, void *context)
 			.provider = r->asked->provider,
 			.connection_id = r->connection_id,
 			.incident_id = r->asked->incident_id,
-			.generation = generation,
+			.generation = retired.generation,
+			.fingerprint = retired.fingerprint,
 			.reason = r->asked->reason});
 }
 

@@ -8,7 +8,6 @@
 
 #include <curl/curl.h>
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -30,7 +29,7 @@ struct call {
 static void wiping_free(void *p)
 {
 	if (p)
-		OPENSSL_cleanse(p, malloc_usable_size(p));
+		secret_wipe(p, malloc_usable_size(p));
 	free(p);
 }
 

@@ -103,8 +103,10 @@ static void name_reason(struct judging *j, const char *rule_word)
 {
 	const char *error = oauth_pointer_text(j->body, "/error");
 
-	if (error && to_code(error, 0, j->outcome->code))
+	if (error && to_code(error, 0, j->outcome->code)) {
+		j->outcome->is_foreign = !text_equal(error, rule_word);
 		return;
+	}
 	if (rule_word && to_code(rule_word, 1, j->outcome->code))
 		return;
 	if (error)

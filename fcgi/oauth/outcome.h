@@ -20,7 +20,9 @@ struct oauth_outcome {
 	int maybe_done; /* RETRY, and the provider may have done what was asked: a rotating token
 			   may be spent */
 	char code[OAUTH_CODE_MAX_BYTES +
-		  1]; /* a word of [a-z0-9_.-], never the provider's free text; "" when OK */
+		  1];   /* a word of [a-z0-9_.-], never the provider's free text; "" when OK */
+	int is_foreign; /* code is the answer's own word, which neither the definition nor an RFC
+			   knows: for our log and database, not for callers */
 	unsigned retry_after_s; /* 0: not said */
 };
 

@@ -333,8 +333,9 @@ static int is_alive(struct store_db *db)
 	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
 		return 0;
 	fd.fd = PQsocket(db->connection);
-	if (poll(&fd, 1, 0) > 0 && !PQconsumeInput(db->connection))
-		return 0;
+	while (poll(&fd, 1, 0) > 0) /* the server's last words come before the end of the stream */
+		if (!PQconsumeInput(db->connection))
+			return 0;
 	return PQstatus(db->connection) == CONNECTION_OK &&
 	       PQtransactionStatus(db->connection) == PQTRANS_IDLE;
 }
@@ -372,7 +373,7 @@ static enum err prepare_all(struct work *w, struct store_db *db)
 static enum err check_version(struct work *w, struct store_db *db)
 {
 	struct store_rows *rows = NULL;
-	enum err err = store_run_plain(w, db, STMT_SCHEMA_VERSION, &rows);
+	enum err err = store_run_plain(w, db, STMT_SCHEMA_LATEST, &rows);
 
 	if (err)
 		return err;
@@ -408,9 +409,9 @@ enum err store_db_ready(struct work *w, struct store_db *db)
 
 	if (err || db->prepared)
 		return err;
-	err = prepare_all(w, db);
+	err = check_version(w, db);
 	if (!err)
-		err = check_version(w, db);
+		err = prepare_all(w, db);
 	if (err == ERR_OK)
 		db->prepared = 1;
 	else if (err == ERR_DB || err == ERR_SCHEMA_MISMATCH)

@@ -10,8 +10,7 @@
 #include "base/work.h"
 #include "store/stmt.auto.h"
 
-/* STORE_OWNER marks the statements of a migration: they run unprepared, after the operator became
- * the owner. */
+/* STORE_OWNER marks the statements of migrations, which run unprepared. */
 enum store_role { STORE_WORKER, STORE_REFRESHER, STORE_OPERATOR, STORE_OWNER };
 
 struct store_db;

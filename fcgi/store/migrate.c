@@ -60,6 +60,9 @@ static enum err migrate(struct work *w, struct store_db *db, void *context)
 	for (; !err && script->name; script++)
 		err = atoi(script->name) <= *from ? check_applied(w, db, script)
 						  : apply(w, db, script);
+	if (!err)
+		err = store_run_plain(w, db, STMT_AUDIT_MAKE_PARTITIONS,
+			NULL); /* time passes without new scripts */
 	for (script = store_view_scripts; !err && script->name; script++) {
 		err = store_db_script(w, db, script->sql);
 		if (err)

@@ -19,14 +19,16 @@ enum err store_token_put(struct work *w, struct store_db *db, const struct store
 }
 
 enum err store_token_retire(struct work *w, struct store_db *db, int64_t connection_id,
-	const char *ended_by, const char *actor, const char *reason, int64_t *generation)
+	const char *ended_by, const char *actor, const char *reason, struct store_retired *retired)
 {
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_TOKEN_RETIRE, &rows, store_int(connection_id),
 		store_text(ended_by), store_text(actor), store_text(reason));
 
-	if (!err)
-		*generation = store_count(rows) ? store_get_int(rows, 0, 0) : 0;
+	*retired = (struct store_retired){0};
+	if (!err && store_count(rows))
+		*retired = (struct store_retired){
+			store_get_int(rows, 0, 0), store_get_text(rows, 0, 1)};
 	return err;
 }
 

@@ -23,11 +23,16 @@ struct store_token {
 enum err store_token_put(
 	struct work *w, struct store_db *db, const struct store_token *token) MUST_CHECK;
 
-/* Moves the token, if there is one, into history. *generation: which; 0: there was none. Under
- * store_connection_lock(). */
+/* Which token was retired: generation 0, none was there. */
+struct store_retired {
+	int64_t generation;
+	const char *fingerprint; /* of the access token. Owns: the work */
+};
+
+/* Moves the token, if there is one, into history. Under store_connection_lock(). */
 enum err store_token_retire(struct work *w, struct store_db *db, int64_t connection_id,
 	const char *ended_by, const char *actor, const char *reason,
-	int64_t *generation) MUST_CHECK;
+	struct store_retired *retired) MUST_CHECK;
 
 /* Tells whoever listens to vestal_token, when the transaction commits; generation 0: the token is
  * gone. */

@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 #define FORMAT "vestal-ring-1"
@@ -182,7 +183,7 @@ static enum err read_key(
 		return unsafe(w, ring, "a key's time of creation is not valid");
 	if (json_object_size(entry) != (key.status == VAULT_KEY_DESTROYED ? 3 : 4))
 		return unsafe(w, ring, "a key has a field too many, or a destroyed key has bytes");
-	strcpy(key.created, text_of(entry, "created"));
+	snprintf(key.created, sizeof(key.created), "%s", text_of(entry, "created"));
 	err = read_key_bytes(w, ring, entry, &key);
 	if (!err)
 		keys->keys[keys->n++] = key;

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MAGIC "VSTL"
@@ -41,9 +42,9 @@ _Static_assert(sizeof(struct derived) == VAULT_KEY_BYTES + COMMITMENT_BYTES, "de
 static enum err derive(const struct vault_key *key, enum vault_ring ring, const unsigned char *salt,
 	struct derived *out)
 {
-	char info[64] = INFO;
+	char info[64];
 
-	strcat(info, vault_ring_name(ring));
+	snprintf(info, sizeof(info), INFO "%s", vault_ring_name(ring));
 	return vault_crypto_hkdf_sha256(secret_reveal(key->key), secret_len(key->key), salt,
 		SALT_BYTES, info, strlen(info), out, sizeof(*out));
 }
@@ -144,8 +145,8 @@ static int is_blob(const struct vault_blob *blob)
 {
 	return blob->bytes && blob->n >= VAULT_SEAL_OVERHEAD_BYTES &&
 	       blob->n <= VAULT_SEAL_OVERHEAD_BYTES + VAULT_SEAL_PLAIN_MAX_BYTES &&
-	       memcmp(blob->bytes, MAGIC, AT_VERSION) == 0 && blob->bytes[AT_VERSION] == FORMAT_VERSION &&
-	       blob->bytes[AT_SUITE] == SUITE;
+	       memcmp(blob->bytes, MAGIC, AT_VERSION) == 0 &&
+	       blob->bytes[AT_VERSION] == FORMAT_VERSION && blob->bytes[AT_SUITE] == SUITE;
 }
 
 uint32_t vault_seal_key_id(const struct vault_blob *blob)

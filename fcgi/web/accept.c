@@ -141,6 +141,12 @@ enum web_accepted web_accept_read(struct work *w, struct web_raw *raw)
 	read_params(w, raw);
 	read_body(w, raw);
 	alarm(0);
+	if (!raw->body_too_large && FCGX_GetError(request.in)) {
+		/* libfcgi takes the end of the connection for the end of the request; half of one
+		 * must have no effect. */
+		FCGX_Free(&request, 1);
+		return WEB_AGAIN;
+	}
 	return WEB_ACCEPTED;
 }
 
@@ -151,5 +157,6 @@ int web_accept_write(const void *bytes, size_t n)
 
 void web_accept_finish(void)
 {
+	request.keepConnection = 0; /* waiting on a kept one would bind this whole process */
 	FCGX_Finish_r(&request);
 }

@@ -23,7 +23,7 @@ enum err web_accept_init(struct work *w) MUST_CHECK;
 
 /*
  * Waits for the next request. WEB_STOPPED: SIGTERM or SIGINT came while no request was there.
- * WEB_AGAIN: somebody else took it, or accepting failed and may not fail again.
+ * WEB_AGAIN: somebody else took it, accepting failed and may not fail again, or half of it came.
  */
 enum web_accepted web_accept_wait(void);
 

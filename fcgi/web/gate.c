@@ -10,11 +10,11 @@
 #include "web/route.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define AGENT_MAX_BYTES 200
+#define NETWORK_MAX_BYTES 64
 
 /* What a caller may put into our records: printable ASCII, cut short. */
 static const char *clean(struct work *w, const char *text, size_t max_bytes)
@@ -75,12 +75,19 @@ static int covers(const struct address *network, unsigned bits, const struct add
 	return !rest || (network->bytes[whole] & mask) == (address->bytes[whole] & mask);
 }
 
-static int in_network(const struct address *address, char *network)
+/* One network, "10.0.0.0/8" or a single address; NETWORK_MAX_BYTES is more than any has. */
+static int in_network(const struct address *address, const char *text, size_t n)
 {
+	char network[NETWORK_MAX_BYTES];
 	struct address parsed;
-	char *slash = strchr(network, '/');
+	char *slash;
 	int64_t bits = 128;
 
+	if (!n || n >= sizeof(network))
+		return 0;
+	memcpy(network, text, n);
+	network[n] = '\0';
+	slash = strchr(network, '/');
 	if (slash)
 		*slash++ = '\0';
 	if (!parse_address(network, &parsed) ||
@@ -92,15 +99,16 @@ static int in_network(const struct address *address, char *network)
 int web_gate_in_networks(const char *address, const char *networks)
 {
 	struct address parsed;
-	char *copy, *rest, *network;
 	int hit = 0;
 
 	if (!address || !parse_address(address, &parsed))
 		return 0;
-	copy = rest = strdup(networks);
-	while (!hit && rest && (network = strsep(&rest, ", ")))
-		hit = *network && in_network(&parsed, network);
-	free(copy);
+	while (*networks && !hit) {
+		size_t n = strcspn(networks, ", ");
+
+		hit = in_network(&parsed, networks, n);
+		networks += n + (networks[n] != '\0');
+	}
 	return hit;
 }
 

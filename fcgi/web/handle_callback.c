@@ -17,7 +17,7 @@ static enum err page(struct web_request *r, const struct custody_callback *callb
 	const struct custody_persisted *persisted = &callback->persisted;
 	struct web_page page = {
 		.status = 200,
-		.title = "The connection works again",
+		.title = "The connection works",
 		.lead = work_printf(r->w,
 			"%s is connected to %s: the new token was proved and is in use.",
 			callback->client, callback->provider->title),

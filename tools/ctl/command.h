@@ -47,8 +47,7 @@ enum ctl_need {
 	CTL_NEED_DB_BARE = 1 << 2, /* connected, whatever its schema */
 	CTL_NEED_DB_TRY = 1 << 3,  /* as CTL_NEED_DB, and the command copes without */
 	CTL_NEED_PROVIDERS = 1 << 4,
-	CTL_NEED_OWNER = 1 << 5,   /* the account of the service's files; a database or a ring
-				      goes without it being said */
+	CTL_NEED_OWNER = 1 << 5,   /* as the owner, also without database and rings */
 	CTL_NEED_KEY_DIR = 1 << 6, /* the folder of the key rings, made when it is not there */
 };
 

@@ -73,19 +73,17 @@ static int read_char(const char **at, char c)
 
 static int read_day(const char **at, struct tm *tm, int64_t *at_s)
 {
-	struct tm given;
-	int year;
+	int year, month;
 
 	*tm = (struct tm){0};
 	if (!read_digits(at, 4, 1970, 9999, &year) || !read_char(at, '-') ||
-		!read_digits(at, 2, 1, 12, &tm->tm_mon) || !read_char(at, '-') ||
+		!read_digits(at, 2, 1, 12, &month) || !read_char(at, '-') ||
 		!read_digits(at, 2, 1, 31, &tm->tm_mday))
 		return 0;
 	tm->tm_year = year - 1900;
-	tm->tm_mon--;
-	given = *tm;
+	tm->tm_mon = month - 1;
 	*at_s = timegm(tm);
-	return given.tm_mon == tm->tm_mon && given.tm_mday == tm->tm_mday;
+	return tm->tm_mon == month - 1; /* a day that the month does not have is one of the next */
 }
 
 const char *ctl_value_day_fault(const char *text, int64_t *at_s)

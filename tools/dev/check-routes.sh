@@ -133,7 +133,8 @@ def sent_to(method, pattern):
 
 # --- README.md
 
-letters = {"A": {"admin"}, "O": {"operator"}, "U": {"auditor"}, "S": {"service"}, "the state": {"state"}, "this host": {"monitor"}}
+letters = {"A": {"admin"}, "O": {"operator"}, "U": {"auditor"}, "S": {"service"},
+           "the state": {"state"}, "this host": {"monitor"}}
 readme = {}
 for method, path, who in re.findall(r"^\| `([A-Z]+) (/\S*?)` \| ([^|]+) \|", read("README.md"), re.M):
     readme[(method, path)] = letters.get(who.strip()) or set().union(*(letters.get(w, {w}) for w in who.split()))

@@ -1,5 +1,5 @@
 -- role:   worker
--- params: $1 text id, $2 text address of the caller
+-- params: $1 text id, $2 inet address of the caller
 -- rows:   0..1 of name, role, hash, clients and providers as JSON arrays or null, whether it was used today
 select name, role, hash, array_to_json(clients)::text, array_to_json(providers)::text, used.today
 from vestal.api_key, lateral (select last_used_on is not distinct from current_date as today) used

@@ -1,5 +1,5 @@
 -- role:   worker
--- params: $1 int8 connection, $2 int8 app, $3 text datacenter, $4 text api_domain or null, $5 text scope or null, $6 text kept, $7 int8 generation, $8 text cause, $9 int8 renew_before_s, $10 int8 refresh_period_s
+-- params: $1 int8 connection, $2 int8 app, $3 text datacenter, $4 text api_domain or null, $5 text scope or null, $6 jsonb kept, $7 int8 generation, $8 text cause, $9 int8 renew_before_s, $10 int8 refresh_period_s
 -- rows:   1 of next refresh
 -- why:    the margin is never more than a third of the real life
 update vestal.connection c set app_id = $2, datacenter = $3, api_domain = $4, scope = $5, kept = $6::jsonb,

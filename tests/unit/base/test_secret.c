@@ -35,7 +35,8 @@ static void secrets_are_equal_when_every_byte_is(void **state)
 		size_t a_n, b_n;
 		int equal;
 	} cases[] = {{"abc", "abc", 3, 3, 1}, {"abc", "abd", 3, 3, 0}, {"abc", "xbc", 3, 3, 0},
-		{"abc", "abc", 3, 2, 0}, {"", "", 0, 0, 1}, {"a\0b", "a\0c", 3, 3, 0}};
+		{"abc", "abc", 3, 2, 0}, {"abc", "abc", 2, 3, 0}, {"", "", 0, 0, 1},
+		{"a\0b", "a\0c", 3, 3, 0}};
 
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++)
 		assert_int_equal(secret_equal(secret_new(*state, cases[i].a, cases[i].a_n),

@@ -1,0 +1,4 @@
+-- role:   owner
+-- params: none
+-- rows:   1 of how many were new
+select vestal.audit_make_partitions()

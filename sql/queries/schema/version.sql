@@ -1,4 +1,0 @@
--- role:   worker refresher operator
--- params: none
--- rows:   1 of version
-select coalesce(max(version), 0) from vestal.schema_migration
