@@ -1,4 +1,5 @@
 /* GET /api/oauth/callback/:provider. */
+#include "base/text.h"
 #include "custody/callback.h"
 #include "web/handle.h"
 #include "web/reply.h"
@@ -34,6 +35,32 @@ static enum err page(struct web_request *r, const struct custody_callback *callb
 	return web_reply_page(r, &page);
 }
 
+static enum err check(struct web_request *r, const char *name)
+{
+	const char *value = name ? web_request_query_param(r, name) : NULL;
+
+	return value && text_has_control(value)
+		       ? work_fail_field(r->w, name, "holds a control character or is not UTF-8")
+		       : ERR_OK;
+}
+
+/* Only what is read is checked: unknown parameters are ignored, whatever they hold (RFC 6749
+ * section 4.1.2). */
+static enum err check_params(struct web_request *r, const struct oauth_provider *provider)
+{
+	const char *const names[] = {"state", "code", "error", "iss",
+		provider->callback_datacenter.location, provider->callback_datacenter.server};
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (check(r, names[i]))
+			err = ERR_INPUT;
+	for (size_t i = 0; i < provider->callback_keep.count; i++)
+		if (check(r, provider->callback_keep.items[i]))
+			err = ERR_INPUT;
+	return err;
+}
+
 enum err web_handle_callback(struct web_request *r)
 {
 	struct custody_callback callback = {.param = param, .context = r};
@@ -41,6 +68,8 @@ enum err web_handle_callback(struct web_request *r)
 	enum err err =
 		custody_provider(r->w, r->c, web_request_text(r, "provider"), &callback.provider);
 
+	if (!err)
+		err = check_params(r, callback.provider);
 	if (!err)
 		err = custody_callback(r->w, r->c, &callback);
 	if (err)
