@@ -63,11 +63,11 @@ static void work_one(const struct custody *c, int64_t budget_ms)
 	const char *allow = NULL;
 	enum err err;
 
-	vault_keyring_reload_if_changed(
-		c->keyring); /* a key that was disabled opens nothing from now on */
 	work_begin(&w, budget_ms);
 	if (web_accept_read(&w, &r.raw) == WEB_ACCEPTED) {
 		r.began_ms = clock_monotonic_ms();
+		/* a key that was disabled meanwhile opens nothing any more */
+		vault_keyring_reload_if_changed(c->keyring);
 		w.deadline_ms = r.began_ms + budget_ms;
 		web_gate_origin(&r);
 		err = serve(&r, &allow);

@@ -158,6 +158,9 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 enum err custody_accept(struct work *w, const struct custody *c, struct custody_acceptance *asked)
 {
 	struct acceptance a = {.c = c, .asked = asked};
+	/* The connection may have gone while the provider was asked; the token must not go with it.
+	 */
+	enum err err = store_db_ready(w, c->db);
 
-	return store_db_transaction(w, c->db, accept, &a);
+	return err ? err : store_db_transaction(w, c->db, accept, &a);
 }

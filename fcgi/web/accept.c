@@ -84,16 +84,25 @@ static const char *param(struct work *w, const char *name)
 	return value && *value ? work_strdup(w, value) : NULL;
 }
 
+/* As many bytes as were announced, and one more to see that there are no others. */
 static void read_body(struct work *w, struct web_raw *raw)
 {
-	char *body = work_alloc(w, WEB_BODY_MAX_BYTES + 1);
-	int n = FCGX_GetStr(body, (int)WEB_BODY_MAX_BYTES + 1, request.in);
+	const char *announced = FCGX_GetParam("CONTENT_LENGTH", request.envp);
+	int64_t length = 0;
+	char *body;
+	int n;
 
+	if (!announced || !*announced)
+		return;
+	if (!text_to_int(announced, 0, (int64_t)WEB_BODY_MAX_BYTES, &length)) {
+		raw->body_too_large = 1;
+		return;
+	}
+	body = work_alloc(w, (size_t)length + 2);
+	n = FCGX_GetStr(body, (int)length + 1, request.in);
+	raw->body_too_large = n > length;
 	raw->body = body;
-	raw->body_bytes = n > 0 ? (size_t)n : 0;
-	raw->body_too_large = raw->body_bytes > WEB_BODY_MAX_BYTES;
-	if (raw->body_too_large)
-		raw->body_bytes = 0;
+	raw->body_bytes = n > 0 && n <= length ? (size_t)n : 0;
 	body[raw->body_bytes] = '\0';
 }
 

@@ -1,11 +1,10 @@
--- Words the views and statements share.
+-- Words the views and statements share. Plain enough to be inlined: a `set` clause or a stricter volatility would forbid
+-- it, and their bodies are bound to names when they are made.
 
 -- RFC 3339 in UTC with milliseconds.
-create or replace function vestal.rfc3339(at timestamptz) returns text language sql immutable parallel safe
-	set search_path = ''
+create or replace function vestal.rfc3339(at timestamptz) returns text language sql stable parallel safe
 	return to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"');
 
 -- Seconds from now, never below 0; null where there is no end.
 create or replace function vestal.seconds_left(at timestamptz) returns bigint language sql stable parallel safe
-	set search_path = ''
 	return greatest(0, floor(extract(epoch from at - now())))::bigint;

@@ -102,7 +102,7 @@ on_exit() {
 
 install_programs() {
 	rm -rf -- "${data:?}/inst" "${data:?}/dev"
-	make -s -C "$tree/build" install DESTDIR="$data/inst"
+	make -s -C "$tree/build" install DESTDIR="$data/inst" >/dev/null
 	# The account may not reach the tree.
 	mkdir -p "$data/dev/sim"
 	cp "$tree/tools/dev/supervise.py" "$data/dev/"
@@ -150,9 +150,11 @@ default_settings() {
 }
 
 copy_providers() {
-	local file
+	local file copy
 	for file in "$1"/*.json; do
-		put "$(effective provider_dir)/${file##*/}" <"$file"
+		copy=$(effective provider_dir)/${file##*/}
+		put "$copy" <"$file"
+		"${as_account[@]}" "$bin/vestalctl" provider check "$copy"
 	done
 }
 
@@ -281,8 +283,8 @@ start_nginx() {
 }
 
 wait_ready() {
-	wait_for 20 curl -sf -o /dev/null "http://localhost:$port/readyz" && return
-	curl -s "http://localhost:$port/readyz"
+	wait_for 20 curl -sf -m 2 -o /dev/null "http://localhost:$port/readyz" && return
+	curl -s -m 2 "http://localhost:$port/readyz" || true
 	tail -n 10 "$data/log/worker.log" "$data/log/supervise.log"
 	return 1
 }
