@@ -118,6 +118,7 @@ static enum err tell(struct work *w, struct store_db *db, const struct acceptanc
 			.client = asked->client,
 			.provider = asked->provider->name,
 			.connection_id = asked->connection_id,
+			.incident_id = asked->incident_id,
 			.generation = asked->generation,
 			.fingerprint = a->row.access_fingerprint,
 			.reason = asked->reason});

@@ -12,11 +12,12 @@ struct custody_acceptance {
 	const char *datacenter;
 	const char *kept_json; /* callback parameters kept with the connection; an object */
 	const struct oauth_token *token;
-	const char *cause;  /* "none", or "scope_missing" for one that lives but may not do all */
-	const char *action; /* of the audit event: "authorize.completed" */
-	const char *reason; /* may be NULL */
-	int64_t attempt_id; /* the flow that ends with it; 0: none */
-	int64_t asked_ms;   /* monotonic: before the provider was asked; life counts from there */
+	const char *cause;   /* "none", or "scope_missing" for one that lives but may not do all */
+	const char *action;  /* of the audit event: "authorize.completed" */
+	const char *reason;  /* may be NULL */
+	int64_t incident_id; /* the one the flow began with; 0: none */
+	int64_t attempt_id;  /* the flow that ends with it; 0: none */
+	int64_t asked_ms;    /* monotonic: before the provider was asked; life counts from there */
 	/* answered */
 	int64_t generation;
 };

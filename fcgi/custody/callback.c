@@ -175,6 +175,7 @@ static enum err keep_token(struct work *w, struct ending *e)
 		.token = &e->token,
 		.cause = e->cause,
 		.action = "authorize.completed",
+		.incident_id = e->attempt.incident_id,
 		.attempt_id = e->attempt.id,
 		.asked_ms = e->asked_ms,
 	};

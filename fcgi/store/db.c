@@ -354,7 +354,8 @@ static enum err prepare_all(struct work *w, struct store_db *db)
 	enum err err = ERR_OK;
 
 	for (int i = 0; !err && i < STMT_COUNT; i++) {
-		if (!(store_stmts[i].roles & 1U << db->role))
+		if (!(store_stmts[i].roles & 1U << db->role) ||
+			store_stmts[i].roles & 1U << STORE_OWNER)
 			continue;
 		err = PQsendPrepare(
 			      db->connection, store_stmts[i].name, store_stmts[i].sql, 0, NULL)
