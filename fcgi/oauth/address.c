@@ -1,6 +1,7 @@
 /* Network addresses by the registries. It decides what an address is, not who may be contacted. */
 #include "oauth/address.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <string.h>
@@ -68,6 +69,16 @@ int oauth_address_is_public(const struct sockaddr *address)
 		return 0;
 	memcpy(&in6, address, sizeof(in6));
 	return is_public6(in6.sin6_addr.s6_addr);
+}
+
+int oauth_address_text_is_public(const char *text)
+{
+	struct in6_addr in6;
+	struct in_addr in4;
+
+	if (inet_pton(AF_INET, text, &in4) == 1)
+		return is_public4(ntohl(in4.s_addr));
+	return inet_pton(AF_INET6, text, &in6) == 1 && is_public6(in6.s6_addr);
 }
 
 int oauth_address_is_loopback(const struct sockaddr *address)

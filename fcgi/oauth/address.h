@@ -9,6 +9,9 @@
  * and the registries it founded. */
 int oauth_address_is_public(const struct sockaddr *address);
 
+/* The same of an address as text, IPv6 without brackets; 0 also when it is none. */
+int oauth_address_text_is_public(const char *text);
+
 /* Whether it is this machine's: 127.0.0.0/8 or ::1. */
 int oauth_address_is_loopback(const struct sockaddr *address);
 

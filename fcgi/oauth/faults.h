@@ -8,6 +8,7 @@
 
 struct oauth_fault {
 	const char *text; /* "file: key: reason", or "file:line: reason" where it is no JSON */
+	const char *key;  /* "probe.url", "scopes[1]"; NULL: the file's as a whole */
 	int warning;      /* doubtful; nothing is refused for it */
 };
 
@@ -24,6 +25,10 @@ void oauth_faults_init(struct oauth_faults *faults, struct arena *arena);
 /* Adds one. key may be NULL. */
 void oauth_faults_add(struct oauth_faults *faults, const char *file, const char *key,
 	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Whether one of those at places first to end - 1 is of a key or of something in it. */
+int oauth_faults_concern(
+	const struct oauth_faults *faults, size_t first, size_t end, const char *key);
 
 /* Adds one that refuses nothing. */
 void oauth_faults_warn(struct oauth_faults *faults, const char *file, const char *key,

@@ -23,6 +23,7 @@ struct call {
 	const struct oauth_http_request *request;
 	struct oauth_http_answer *answer;
 	struct curl_slist *headers;
+	int loopback_only; /* nothing but this machine's addresses, instead of the Internet's */
 	int address_refused;
 };
 
@@ -84,8 +85,8 @@ void oauth_http_free(struct oauth_http *http)
 
 static int is_allowed_address(const struct call *call, const struct sockaddr *address)
 {
-	return call->request->allow_loopback ? oauth_address_is_loopback(address)
-					     : oauth_address_is_public(address);
+	return call->loopback_only ? oauth_address_is_loopback(address)
+				   : oauth_address_is_public(address);
 }
 
 static curl_socket_t on_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
@@ -143,8 +144,9 @@ static int headers_are_clean(const struct oauth_http_request *request)
 			       secret_len(request->credential));
 }
 
-static enum err check_request(struct work *w, const struct oauth_http_request *request)
+static enum err check_request(struct work *w, struct call *call)
 {
+	const struct oauth_http_request *request = call->request;
 	struct oauth_url url;
 
 	if (!request->origin || oauth_url_read(request->url, &url) ||
@@ -154,6 +156,8 @@ static enum err check_request(struct work *w, const struct oauth_http_request *r
 		return work_cause(w, ERR_BUG, "request_over_plain_http");
 	if (!headers_are_clean(request))
 		return work_cause(w, ERR_BUG, "request_header");
+	/* by the host as it is written: what a name resolves to proves nothing */
+	call->loopback_only = request->allow_loopback || oauth_url_is_loopback(&url);
 	return ERR_OK;
 }
 
@@ -339,7 +343,7 @@ enum err oauth_http_call(struct work *w, struct oauth_http *http,
 	int64_t left_ms = work_left_ms(w),
 		total_ms = request->total_ms < left_ms ? request->total_ms : left_ms;
 	struct call call = {.request = request, .answer = answer};
-	enum err err = check_request(w, request);
+	enum err err = check_request(w, &call);
 
 	*answer = (struct oauth_http_answer){.content_type = ""};
 	buf_init(&answer->body, w, OAUTH_HTTP_BODY_MAX_BYTES);

@@ -22,7 +22,9 @@ struct oauth_http_request {
 	const char *scheme;              /* "Basic", "Bearer", "Zoho-oauthtoken" */
 	const struct secret *credential; /* what follows it; NULL: no Authorization header */
 	int64_t total_ms;   /* until the last byte; the work's own deadline counts too */
-	int allow_loopback; /* loopback addresses, and those only; plain http to them */
+	int allow_loopback; /* loopback addresses only, plain http to them; without it they are for
+			       https to a host that is written as loopback, see
+			       oauth_url_is_loopback */
 };
 
 /* What became of a request. */

@@ -299,8 +299,6 @@ static int judge_probe(struct judging *j)
 		return 1;
 	if (status == 401)
 		return decide(j, OAUTH_DEAD, NULL);
-	if (status == 403)
-		return decide(j, OAUTH_SCOPE, NULL);
 	if (status == 404)
 		return decide(j, OAUTH_RETRY, "wrong_address");
 	return decide(j, OAUTH_RETRY, is_success(status) ? "unexpected_answer" : NULL);

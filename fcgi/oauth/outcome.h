@@ -29,7 +29,8 @@ struct oauth_outcome {
 /*
  * Judges an answer; body is what oauth_answer_parse() made of it. The transport counts first; then
  * the definition's rules in their order (3xx, 429 and 5xx only by rules that name the status); then
- * the RFC's vocabulary. What nothing knows is RETRY.
+ * the RFC's vocabulary. What nothing knows is RETRY, also a 403 at the probe: a gateway's proves no
+ * token; SCOPE takes a rule or RFC 6750 section 3.1's insufficient_scope in the body.
  */
 void oauth_outcome_judge(const struct oauth_question *question,
 	const struct oauth_http_answer *answer, const json_t *body, struct oauth_outcome *outcome);

@@ -62,29 +62,51 @@ static const char *stem(struct arena *arena, const char *path)
 	return text_is_name(name) ? name : NULL;
 }
 
-const struct oauth_provider *oauth_provider_load(struct arena *arena, const char *path,
-	int any_name, int64_t refresh_period_s, struct oauth_faults *faults)
+/* What could be read of a definition, checked; NULL when it is no JSON object. */
+static struct oauth_provider *load_text(struct arena *arena, const char *file, const char *text,
+	size_t n, int64_t refresh_period_s, struct oauth_faults *faults)
 {
 	struct oauth_provider *provider = arena_alloc(arena, sizeof(*provider));
-	const char *file = arena_strdup(arena, path), *expected = stem(arena, path);
-	size_t before = faults->errors, n = 0;
-	char *text = read_file(arena, path, &n, faults);
+	size_t before = faults->count;
 	json_error_t error;
-	json_t *root;
+	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
 
-	if (!text)
-		return NULL;
-	root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
 	if (!root) {
 		oauth_faults_add(faults, arena_printf(arena, "%s:%d", file, error.line), NULL, "%s",
 			error.text);
 		return NULL;
 	}
+	if (!json_is_object(root)) {
+		oauth_faults_add(faults, file, NULL, "is not a JSON object");
+		json_decref(root);
+		return NULL;
+	}
 	oauth_provider_read(arena, file, root, faults, provider);
 	json_decref(root);
-	if (faults->errors == before)
-		oauth_provider_check(arena, refresh_period_s, faults, provider);
-	if (!any_name && provider->name && !text_equal(provider->name, expected))
+	oauth_provider_check(arena, refresh_period_s, faults, before, provider);
+	return provider;
+}
+
+const struct oauth_provider *oauth_provider_load_text(struct arena *arena, const char *file,
+	const char *text, size_t n, int64_t refresh_period_s, struct oauth_faults *faults)
+{
+	size_t before = faults->errors;
+	const struct oauth_provider *provider =
+		load_text(arena, arena_strdup(arena, file), text, n, refresh_period_s, faults);
+
+	return faults->errors == before ? provider : NULL;
+}
+
+const struct oauth_provider *oauth_provider_load(struct arena *arena, const char *path,
+	int any_name, int64_t refresh_period_s, struct oauth_faults *faults)
+{
+	const char *file = arena_strdup(arena, path), *expected = stem(arena, path);
+	size_t before = faults->errors, n = 0;
+	char *text = read_file(arena, path, &n, faults);
+	const struct oauth_provider *provider =
+		text ? load_text(arena, file, text, n, refresh_period_s, faults) : NULL;
+
+	if (provider && !any_name && provider->name && !text_equal(provider->name, expected))
 		oauth_faults_add(faults, file, "name", "is not what the file is called after");
 	return faults->errors == before ? provider : NULL;
 }

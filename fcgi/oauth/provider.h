@@ -176,6 +176,10 @@ const struct oauth_provider *oauth_provider_find(
 const struct oauth_provider *oauth_provider_load(struct arena *arena, const char *path,
 	int any_name, int64_t refresh_period_s, struct oauth_faults *faults);
 
+/* The same for the text of one, n bytes; file: what faults call it. */
+const struct oauth_provider *oauth_provider_load_text(struct arena *arena, const char *file,
+	const char *text, size_t n, int64_t refresh_period_s, struct oauth_faults *faults);
+
 /* A data centre by its name, or NULL. */
 const struct oauth_datacenter *oauth_provider_datacenter(
 	const struct oauth_provider *provider, const char *name);
@@ -217,7 +221,7 @@ const char *oauth_provider_fill(
 
 /*
  * Whether a URL may be contacted at all: https, or http to a loopback host where the definition
- * says so. Returns NULL, or the reason why not.
+ * says so, and no private or reserved address. Returns NULL, or the reason why not.
  */
 const char *oauth_provider_url_fault(const struct oauth_provider *provider, const char *url);
 

@@ -13,10 +13,22 @@
 struct check {
 	struct arena *arena;
 	struct oauth_faults *faults;
+	size_t first, end; /* the faults of the reading */
 	const struct oauth_provider *p;
 };
 
 #define FAULT(c, key, ...) oauth_faults_add((c)->faults, (c)->p->file, key, __VA_ARGS__)
+
+/* Whether a key, or something in it, could not be read: nothing follows from its absence. */
+static int is_unread(const struct check *c, const char *key)
+{
+	return oauth_faults_concern(c->faults, c->first, c->end, key);
+}
+
+static int is_datacenter_unread(const struct check *c, const struct oauth_datacenter *dc)
+{
+	return is_unread(c, arena_printf(c->arena, "datacenters.%s", dc->name));
+}
 
 /* A token of HTTP. Source: RFC 9110 section 5.6.2. */
 static int is_http_token(const char *text)
@@ -61,36 +73,50 @@ static void check_datacenters(struct check *c, struct oauth_provider *provider)
 		check_hosts(c, &provider->datacenters[i]);
 	if (chosen) {
 		provider->default_datacenter = oauth_provider_datacenter(provider, chosen);
-		if (!provider->default_datacenter)
+		if (!provider->default_datacenter &&
+			(provider->datacenter_count || !is_unread(c, "datacenters")))
 			FAULT(c, "default_datacenter", "is not in datacenters");
 	} else if (provider->datacenter_count == 1)
 		provider->default_datacenter = &provider->datacenters[0];
-	else if (provider->datacenter_count > 1)
+	else if (provider->datacenter_count > 1 && !is_unread(c, "default_datacenter"))
 		FAULT(c, "default_datacenter", "is missing");
 }
 
-/* A template has to make a good URL in every data centre; a param stands in as any value would. */
+/* Whether a template's words are all known, as far as they come from what could be read. */
+static int can_fill(
+	const struct check *c, const char *template, const struct oauth_datacenter *datacenter)
+{
+	if (!strchr(template, '{'))
+		return 1;
+	return !is_unread(c, "params") &&
+	       !(datacenter ? is_datacenter_unread(c, datacenter) : is_unread(c, "datacenters"));
+}
+
+/* A template has to make a good URL in every data centre, one without words anywhere; a param
+ * stands in as any value would. */
 static void check_template(struct check *c, const char *key, const char *template)
 {
 	struct oauth_pair samples[OAUTH_LIST_MAX + 1];
 	struct oauth_target target = {.provider = c->p, .params = {samples, c->p->params.count}};
-	size_t i = 0;
+	size_t i = 0, count;
 	char *url;
 
 	if (!template)
 		return;
+	count = strchr(template, '{') ? c->p->datacenter_count : 0;
 	for (size_t k = 0; k < c->p->params.count; k++)
 		samples[k] = (struct oauth_pair){c->p->params.items[k], "x"};
 	do {
-		const char *reason;
+		const char *reason = NULL;
 
-		target.datacenter = c->p->datacenter_count ? &c->p->datacenters[i] : NULL;
-		reason = oauth_provider_fill(c->arena, &target, template, &url);
+		target.datacenter = i < count ? &c->p->datacenters[i] : NULL;
+		if (can_fill(c, template, target.datacenter))
+			reason = oauth_provider_fill(c->arena, &target, template, &url);
 		if (reason && target.datacenter)
 			FAULT(c, key, "%s (data centre %s)", reason, target.datacenter->name);
 		else if (reason)
 			FAULT(c, key, "%s", reason);
-	} while (++i < c->p->datacenter_count);
+	} while (++i < count);
 }
 
 static void check_addresses(struct check *c)
@@ -113,10 +139,12 @@ static void check_callback(struct check *c)
 	static const char *const ours[] = {"code", "state", "error", "iss", NULL};
 	const struct oauth_callback_names *names = &c->p->callback_datacenter;
 
-	if ((names->location || names->server) && !c->p->datacenter_count)
+	if ((names->location || names->server) && !c->p->datacenter_count &&
+		!is_unread(c, "datacenters"))
 		FAULT(c, "callback_datacenter", "means nothing without datacenters");
 	for (size_t i = 0; names->server && i < c->p->datacenter_count; i++)
-		if (!oauth_datacenter_host(&c->p->datacenters[i], "accounts"))
+		if (!oauth_datacenter_host(&c->p->datacenters[i], "accounts") &&
+			!is_datacenter_unread(c, &c->p->datacenters[i]))
 			FAULT(c, "callback_datacenter.server",
 				"needs the word accounts in data centre %s",
 				c->p->datacenters[i].name);
@@ -135,7 +163,7 @@ static void check_issuer(struct check *c)
 
 	if (reason)
 		FAULT(c, "issuer", "%s", reason);
-	if (!c->p->issuer && c->p->require_iss)
+	if (!c->p->issuer && c->p->require_iss && !is_unread(c, "issuer"))
 		FAULT(c, "require_iss", "means nothing without issuer");
 }
 
@@ -208,7 +236,8 @@ static int is_host_pattern(const char *pattern)
 
 static void check_api_domains(struct check *c)
 {
-	int any = c->p->api_domains.count > 0;
+	int any = c->p->api_domains.count > 0 || is_unread(c, "api_domains") ||
+		  is_unread(c, "datacenters");
 
 	for (size_t i = 0; i < c->p->api_domains.count; i++)
 		if (!is_host_pattern(c->p->api_domains.items[i]))
@@ -225,11 +254,14 @@ static void check_times(struct check *c, int64_t refresh_period_s)
 {
 	const struct oauth_provider *p = c->p;
 
-	if (!p->expires)
+	/* neither is 0 when it was read */
+	if (!p->expires || is_unread(c, "expires") || !p->renew_before_s)
 		return;
 	if (p->renew_before_s <= refresh_period_s)
 		FAULT(c, "renew_before_s", "is not larger than refresh_period_s, %lld",
 			(long long)refresh_period_s);
+	if (!p->access_ttl_s)
+		return;
 	if (p->renew_before_s >= p->access_ttl_s)
 		FAULT(c, "renew_before_s", "is not smaller than access_ttl_s");
 	else if (p->access_ttl_s / 3 < p->renew_before_s)
@@ -254,10 +286,12 @@ static void check_rule(struct check *c, size_t i)
 }
 
 void oauth_provider_check(struct arena *arena, int64_t refresh_period_s,
-	struct oauth_faults *faults, struct oauth_provider *provider)
+	struct oauth_faults *faults, size_t first, struct oauth_provider *provider)
 {
-	struct check c = {arena, faults, provider};
+	struct check c = {arena, faults, first, faults->count, provider};
 
+	if (is_unread(&c, "allow_loopback_http"))
+		provider->allow_loopback_http = 1;
 	check_datacenters(&c, provider);
 	check_addresses(&c);
 	check_callback(&c);

@@ -287,7 +287,7 @@ static void read_choice(struct reader *r, const char *path, const json_t *json,
 static void read_words(
 	struct reader *r, const char *path, const json_t *json, struct oauth_words *words)
 {
-	size_t n = json_array_size(json);
+	size_t n = json_array_size(json), count = 0;
 	const char **items;
 
 	if (!json_is_array(json) || n > OAUTH_LIST_MAX) {
@@ -298,12 +298,13 @@ static void read_words(
 	for (size_t i = 0; i < n; i++) {
 		const char *at = arena_printf(r->arena, "%s[%zu]", path, i);
 
-		items[i] = read_text(r, at, json_array_get(json, i));
-		for (size_t k = 0; k < i; k++)
-			if (text_equal(items[k], items[i]))
+		items[count] = read_text(r, at, json_array_get(json, i));
+		for (size_t k = 0; k < count; k++)
+			if (text_equal(items[k], items[count]))
 				fault(r, at, "is there twice");
+		count += items[count] != NULL;
 	}
-	*words = (struct oauth_words){items, n};
+	*words = (struct oauth_words){items, count};
 }
 
 static void read_pairs(struct reader *r, const char *path, json_t *json, struct oauth_pairs *pairs)
@@ -320,10 +321,13 @@ static void read_pairs(struct reader *r, const char *path, json_t *json, struct 
 	items = arena_alloc(r->arena, json_object_size(json) * sizeof(*items) + 1);
 	json_object_foreach(json, name, value)
 	{
-		if (!*name || text_has_control(name))
+		if (!*name || text_has_control(name)) {
 			fault(r, path, "has a bad name");
+			continue;
+		}
 		items[n].name = arena_strdup(r->arena, name);
-		items[n++].value = read_text(r, join(r, path, name), value);
+		items[n].value = read_text(r, join(r, path, name), value);
+		n += items[n].value != NULL;
 	}
 	*pairs = (struct oauth_pairs){items, n};
 }
@@ -399,9 +403,16 @@ static void read_rules(
 		return;
 	}
 	rules = arena_alloc(r->arena, n * sizeof(*rules) + 1);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		size_t before = r->faults->errors;
+
 		read_object(r, arena_printf(r->arena, "%s[%zu]", path, i), json_array_get(json, i),
 			rule_keys, &rules[i]);
+		/* what is missing in it may be what could not be read; the others keep their places
+		 */
+		if (r->faults->errors != before)
+			rules[i] = (struct oauth_rule){.body_empty = 1};
+	}
 	provider->rules = rules;
 	provider->rule_count = n;
 }
@@ -410,10 +421,12 @@ static void read_value(
 	struct reader *r, const char *path, json_t *json, const struct key *key, void *base)
 {
 	void *member = (char *)base + key->offset;
+	const char *text;
 
 	switch (key->type) {
 	case TYPE_TEXT:
-		*(const char **)member = read_text(r, path, json);
+		if ((text = read_text(r, path, json)))
+			*(const char **)member = text;
 		break;
 	case TYPE_NAME:
 		*(const char **)member =
@@ -505,16 +518,12 @@ void oauth_provider_read(struct arena *arena, const char *file, const json_t *ro
 		.revoke = {OAUTH_METHOD_POST, OAUTH_ENCODING_FORM, OAUTH_CLIENT_AUTH_POST, "token"},
 		.expires = 1,
 	};
-	if (!json_is_object(root)) {
-		oauth_faults_add(faults, file, NULL, "is not a JSON object");
-		return;
-	}
 	/* what was not said follows what was */
 	provider->require_iss = json_object_get(root, "issuer") != NULL;
 	read_object(&r, "", root, definition_keys, provider);
 	if (!json_object_get(json_object_get(root, "revoke"), "auth"))
 		provider->revoke.auth = provider->client_auth;
-	if (json_object_get(root, "revoke") && !provider->revoke_url)
+	if (json_object_get(root, "revoke") && !json_object_get(root, "revoke_url"))
 		oauth_faults_add(faults, file, "revoke", "means nothing without revoke_url");
 	if (!provider->title)
 		provider->title = provider->name;

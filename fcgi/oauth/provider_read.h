@@ -8,7 +8,8 @@
 
 /*
  * Fills *provider, defaults included, from an object; what is wrong goes to faults under the file's
- * name. Owns: the arena; nothing refers to the JSON afterwards.
+ * name. What could not be read is left out: the member keeps its default, a list lacks the item, a
+ * rule is one that nothing is wrong with. Owns: the arena; nothing refers to the JSON afterwards.
  */
 void oauth_provider_read(struct arena *arena, const char *file, const json_t *root,
 	struct oauth_faults *faults, struct oauth_provider *provider);

@@ -3,6 +3,7 @@
 #include "oauth/provider.h"
 
 #include "base/text.h"
+#include "oauth/address.h"
 #include "oauth/url.h"
 
 #include <string.h>
@@ -119,10 +120,14 @@ const char *oauth_provider_url_fault(const struct oauth_provider *provider, cons
 	struct oauth_url read;
 	const char *reason = oauth_url_read(url, &read);
 
-	if (!reason && !read.https &&
-		!(provider->allow_loopback_http && oauth_url_is_loopback(&read)))
-		reason = "is plain http (only for loopback hosts, with allow_loopback_http)";
-	return reason;
+	if (reason)
+		return reason;
+	if (!read.https && !(provider->allow_loopback_http && oauth_url_is_loopback(&read)))
+		return "is plain http (only for loopback hosts, with allow_loopback_http)";
+	if (read.host_is_address && !oauth_url_is_loopback(&read) &&
+		!oauth_address_text_is_public(read.host))
+		return "is at a private or reserved address, where no request goes";
+	return NULL;
 }
 
 const char *oauth_provider_fill(

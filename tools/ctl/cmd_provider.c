@@ -2,6 +2,14 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 
+#include "base/text.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STANDARD_INPUT "standard input"
+
 static const char *const rotations[] = {[OAUTH_ROTATION_NEVER] = "never",
 	[OAUTH_ROTATION_SOMETIMES] = "sometimes",
 	[OAUTH_ROTATION_ALWAYS] = "always"};
@@ -70,10 +78,12 @@ enum err ctl_cmd_provider_list(struct ctl *ctl)
 
 /* --- check ----------------------------------------------------------------------------------- */
 
-static void show_faults_json(struct ctl *ctl, const struct oauth_faults *faults, int is_good)
+static void show_faults_json(
+	struct ctl *ctl, const char *file, const struct oauth_faults *faults, int is_good)
 {
 	struct jout *j = &ctl->out.json;
 
+	(void)file;
 	jout_object(j, NULL);
 	jout_bool(j, "ok", is_good);
 	jout_array(j, "faults");
@@ -87,7 +97,8 @@ static void show_faults_json(struct ctl *ctl, const struct oauth_faults *faults,
 	jout_end_object(j);
 }
 
-static void show_faults(struct ctl *ctl, const struct oauth_faults *faults, int is_good)
+static void show_faults(
+	struct ctl *ctl, const char *file, const struct oauth_faults *faults, int is_good)
 {
 	struct buf *text = &ctl->out.text;
 
@@ -97,18 +108,46 @@ static void show_faults(struct ctl *ctl, const struct oauth_faults *faults, int 
 		buf_printf(text, "%s\n", faults->list[i].text);
 	}
 	if (is_good)
-		buf_printf(text, "%s: good\n", ctl->args->positionals[0]);
+		buf_printf(text, "%s: good\n", file);
+}
+
+static const struct oauth_provider *load_input(
+	struct ctl *ctl, int64_t refresh_period_s, struct oauth_faults *faults)
+{
+	char *text = work_alloc(ctl->w, OAUTH_PROVIDER_MAX_BYTES + 1);
+	size_t n = 0;
+	ssize_t got;
+
+	do {
+		got = read(STDIN_FILENO, text + n, OAUTH_PROVIDER_MAX_BYTES + 1 - n);
+		n += got > 0 ? (size_t)got : 0;
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	if (got < 0)
+		oauth_faults_add(
+			faults, STANDARD_INPUT, NULL, "cannot be read (%s)", strerror(errno));
+	else if (n > OAUTH_PROVIDER_MAX_BYTES)
+		oauth_faults_add(faults, STANDARD_INPUT, NULL, "is longer than 256 KiB");
+	else
+		return oauth_provider_load_text(
+			&ctl->w->arena, STANDARD_INPUT, text, n, refresh_period_s, faults);
+	return NULL;
 }
 
 enum err ctl_cmd_provider_check(struct ctl *ctl)
 {
 	struct oauth_faults *faults = work_alloc(ctl->w, sizeof(*faults));
+	int64_t refresh_period_s = conf_number(&ctl->conf, CONF_refresh_period_s);
+	const char *file = ctl->args->positionals[0];
 	int is_good;
 
 	oauth_faults_init(faults, &ctl->w->arena);
-	is_good = oauth_provider_load(&ctl->w->arena, ctl->args->positionals[0], 1,
-			  conf_number(&ctl->conf, CONF_refresh_period_s), faults) != NULL;
-	(ctl->out.is_json ? show_faults_json : show_faults)(ctl, faults, is_good);
+	if (text_equal(file, "-")) {
+		file = STANDARD_INPUT;
+		is_good = load_input(ctl, refresh_period_s, faults) != NULL;
+	} else
+		is_good = oauth_provider_load(&ctl->w->arena, file, 1, refresh_period_s, faults) !=
+			  NULL;
+	(ctl->out.is_json ? show_faults_json : show_faults)(ctl, file, faults, is_good);
 	ctl->exit_code = is_good ? 0 : 1;
 	return ERR_OK;
 }

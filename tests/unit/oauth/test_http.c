@@ -492,12 +492,11 @@ static void test_addresses_of_the_internet_are_public(void **state)
 
 static void test_addresses_of_no_provider_are_refused(void **state)
 {
-	static const char *const hosts[] = {"127.0.0.1", "127.1.2.3", "10.0.0.1", "172.16.0.1",
-		"172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-		"198.18.0.1", "224.0.0.1", "255.255.255.255", "[::1]", "[::]", "[fe80::1]",
-		"[fc00::1]", "[fd00::1]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]",
-		"[64:ff9b::7f00:1]", "[64:ff9b::a9fe:a9fe]", "[2001:db8::1]", "[2002:7f00:1::1]",
-		"[ff02::1]", "localhost"};
+	static const char *const hosts[] = {"10.0.0.1", "172.16.0.1", "172.31.255.255",
+		"192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "198.18.0.1",
+		"224.0.0.1", "255.255.255.255", "[::]", "[fe80::1]", "[fc00::1]", "[fd00::1]",
+		"[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]",
+		"[64:ff9b::a9fe:a9fe]", "[2001:db8::1]", "[2002:7f00:1::1]", "[ff02::1]"};
 	struct fixture *f = *state;
 	struct oauth_http *http = http_new(f, NULL);
 
@@ -518,14 +517,41 @@ static void test_addresses_of_no_provider_are_refused(void **state)
 static void test_loopback_definitions_reach_loopback_alone(void **state)
 {
 	struct fixture *f = *state;
-	struct oauth_http_request request = {.url = "https://192.0.2.1/",
-		.origin = "https://192.0.2.1",
+	struct oauth_http_request request = {.url = "https://8.8.8.8/",
+		.origin = "https://8.8.8.8",
 		.total_ms = 2000,
 		.allow_loopback = 1};
 	struct oauth_http_answer answer = call(f, http_new(f, NULL), &request);
 
 	assert_int_equal(answer.transport, OAUTH_TRANSPORT_NOT_SENT);
 	assert_string_equal(answer.cause, "address_refused");
+}
+
+/* The cause of a request to a host's port 1, where nobody listens. */
+static const char *knock(struct fixture *f, const char *host)
+{
+	struct oauth_http_request request = {
+		.url = work_printf(&f->w, "https://%s:1/", host),
+		.origin = work_printf(&f->w, "https://%s:1", host),
+		.total_ms = 2000,
+	};
+	struct oauth_http_answer answer = call(f, http_new(f, NULL), &request);
+
+	assert_int_equal(answer.transport, OAUTH_TRANSPORT_NOT_SENT);
+	return answer.cause;
+}
+
+static void test_hosts_written_as_this_machine_are_tried(void **state)
+{
+	assert_string_equal(knock(*state, "127.0.0.1"), "connect");
+	assert_string_equal(knock(*state, "127.1.2.3"), "connect");
+	assert_string_equal(knock(*state, "localhost"), "connect");
+}
+
+/* Its owner can let any name point at this machine; libcurl itself lets those below localhost. */
+static void test_names_that_lead_to_this_machine_are_refused(void **state)
+{
+	assert_string_equal(knock(*state, "a.localhost"), "address_refused");
 }
 
 static void test_requests_outside_their_rules_are_bugs(void **state)
@@ -639,6 +665,8 @@ int main(void)
 		TEST(test_addresses_of_the_internet_are_public),
 		TEST(test_addresses_of_no_provider_are_refused),
 		TEST(test_loopback_definitions_reach_loopback_alone),
+		TEST(test_hosts_written_as_this_machine_are_tried),
+		TEST(test_names_that_lead_to_this_machine_are_refused),
 		TEST(test_requests_outside_their_rules_are_bugs),
 		TEST(test_retry_after_is_seconds_or_a_date_and_clamped),
 		TEST(test_proxies_of_the_environment_are_ignored),

@@ -145,6 +145,22 @@ static const struct refusal refusals[] = {
 	{"{\"token_url\":\"https://2130706433/token\"}", ": token_url: has a bad IPv4"},
 	{"{\"token_url\":\"https://0x7f.1/token\"}", ": token_url: has a bad IPv4"},
 	{"{\"token_url\":\"https://[::g]/token\"}", ": token_url: has a bad IPv6"},
+	{"{\"token_url\":\"https://10.0.0.1/token\"}",
+		": token_url: is at a private or reserved address, where no request goes"},
+	{"{\"token_url\":\"https://172.16.0.1/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://192.168.1.1:8443/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://169.254.169.254/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://100.64.0.1/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://0.0.0.0/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://[fe80::1]/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://[fd00::1]/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://[::ffff:10.0.0.1]/token\"}", ": token_url: is at a private"},
+	{"{\"token_url\":\"https://10.0.0.1/token\",\"allow_loopback_http\":true}",
+		": token_url: is at a private"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://192.168.1.1\"}}}",
+		": datacenters.us.accounts: is at a private"},
+	{"{\"probe\":{\"url\":\"https://10.0.0.1/me\",\"expect\":\"/id\"}}",
+		": probe.url: is at a private"},
 	{"{\"token_url\":\"https://a.example/to ken\"}", ": token_url: has a character"},
 	{"{\"token_url\":\"https://a.example\\\\@evil/\"}", ": token_url: has a character"},
 	{"{\"token_url\":\"https://a.example/%2\"}", ": token_url: has a bad percent escape"},
@@ -273,10 +289,107 @@ static void test_all_faults_of_a_file_are_collected(void **state)
 	text = patched(
 		"{\"renew_before_s\":300,\"token_url\":\"http://a.example\",\"require_iss\":true}");
 	assert_null(load_text(f, &folder, text, strlen(text), &faults));
-	/* the address is bad in both data centres */
-	assert_int_equal(faults.errors, 4);
+	assert_int_equal(faults.errors, 3);
+	free(text);
+	text = patched("{\"token_url\":\"{account}/token\"}");
+	assert_null(load_text(f, &folder, text, strlen(text), &faults));
+	/* the word is missing in both data centres */
+	assert_int_equal(faults.errors, 2);
 	free(text);
 	folder_remove(f, &folder);
+}
+
+/* What a person gets wrong at once, and all that is said of it: reading's faults, the check's, and
+ * nothing that only follows from a member that could not be read. */
+static const struct {
+	const char *patch;
+	const char *faults[4];
+} heaps[] = {
+	{"{\"colour\":\"red\",\"introspect_url\":\"http://a.example/i\",\"renew_before_s\":7200,"
+	 "\"datacenters\":{\"us\":{\"accounts\":\"https://a.example\"}}}",
+		{": colour: is not known", ": introspect_url: is plain http",
+			": renew_before_s: is not smaller than access_ttl_s"}},
+	{"{\"datacenters\":7,\"callback_datacenter\":{\"server\":\"s\"},\"response\":{\"api_"
+	 "domain\":"
+	 "\"/a\"},\"probe\":{\"url\":\"http://a.example/me\",\"expect\":\"/id\"}}",
+		{": datacenters: is not an object", ": probe.url: is plain http"}},
+	{"{\"datacenters\":{\"us\":{\"accounts\":7},\"eu\":{\"accounts\":\"https://b.example\"}},"
+	 "\"callback_datacenter\":{\"server\":\"s\"},\"revoke_url\":\"{account}/revoke\"}",
+		{": datacenters.us.accounts: is not a text",
+			": revoke_url: has a word that neither the data centre nor params know "
+			"(data centre eu)"}},
+	{"{\"datacenters\":{\"us\":[]}}", {": datacenters.us: is not an object"}},
+	{"{\"params\":[7],\"revoke_url\":\"{accounts}/{tenant}\"}", {": params[0]: is not a text"}},
+	{"{\"params\":\"tenant\",\"revoke_url\":\"{accounts}/{tenant}\",\"scopes\":[\"a b\"]}",
+		{": params: is not a list", ": scopes: has one with a byte"}},
+	{"{\"issuer\":7,\"require_iss\":true}", {": issuer: is not a text"}},
+	{"{\"issuer\":7}", {": issuer: is not a text"}},
+	{"{\"revoke_url\":7,\"revoke\":{}}", {": revoke_url: is not a text"}},
+	{"{\"scope_separator\":7,\"authorization_scheme\":\"\"}",
+		{": scope_separator: is not a text", ": authorization_scheme: is empty"}},
+	{"{\"default_datacenter\":\"US\"}", {": default_datacenter: is no name"}},
+	{"{\"access_ttl_s\":\"1h\"}", {": access_ttl_s: is not a whole number"}},
+	{"{\"access_ttl_s\":null,\"renew_before_s\":300}",
+		{": access_ttl_s: is missing", ": renew_before_s: is not larger than"}},
+	{"{\"renew_before_s\":null}", {": renew_before_s: is missing"}},
+	{"{\"expires\":\"no\",\"renew_before_s\":7200}", {": expires: is neither true nor false"}},
+	{"{\"allow_loopback_http\":1,\"datacenters\":{\"us\":{\"accounts\":\"http://localhost\"}}}",
+		{": allow_loopback_http: is neither true nor false"}},
+	{"{\"api_domains\":[7],\"datacenters\":{\"us\":{\"accounts\":\"https://a.example\"}},"
+	 "\"response\":{\"api_domain\":\"/a\"}}",
+		{": api_domains[0]: is not a text"}},
+	{"{\"headers\":{\"X-A\":7,\"Host\":\"a\"},\"authorize_params\":{\"\":\"x\",\"state\":\"x\"}"
+	 "}",
+		{": headers.X-A: is not a text", ": headers: Host is set by the request",
+			": authorize_params: has a bad name",
+			": authorize_params: state is set by the flow"}},
+	{"{\"verdicts\":[{\"at\":\"token\",\"pointer\":\"error\",\"equals\":\"x\",\"verdict\":"
+	 "\"ok\"},"
+	 "{\"at\":\"token\",\"stat\":400,\"verdict\":\"ok\"},{\"at\":\"token\",\"verdict\":\"ok\"}]"
+	 "}",
+		{": verdicts[0].pointer: is no JSON", ": verdicts[1].stat: is not known",
+			": verdicts[2]: has no condition"}},
+};
+
+static void test_nothing_is_said_of_what_could_not_be_read(void **state)
+{
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+	struct folder folder;
+
+	folder_make(&folder);
+	for (size_t i = 0; i < sizeof(heaps) / sizeof(heaps[0]); i++) {
+		char *text = patched(heaps[i].patch);
+		size_t n = 0;
+
+		assert_null(load_text(f, &folder, text, strlen(text), &faults));
+		for (; n < 4 && heaps[i].faults[n]; n++)
+			if (!has_fault(&faults, heaps[i].faults[n]))
+				fail_msg("%s lacks \"%s\"", heaps[i].patch, heaps[i].faults[n]);
+		if (faults.count != n)
+			fail_msg("%s: %zu faults, the last: %s", heaps[i].patch, faults.count,
+				faults.list[faults.count - 1].text);
+		free(text);
+	}
+	folder_remove(f, &folder);
+}
+
+static void test_a_definition_need_not_be_a_file(void **state)
+{
+	struct fixture *f = *state;
+	const struct oauth_provider *p;
+	struct oauth_faults faults;
+	char *bad = patched("{\"colour\":1}");
+
+	oauth_faults_init(&faults, &f->arena);
+	p = oauth_provider_load_text(
+		&f->arena, "standard input", good, strlen(good), REFRESH_PERIOD_S, &faults);
+	assert_non_null(p);
+	assert_string_equal(p->file, "standard input");
+	assert_null(oauth_provider_load_text(
+		&f->arena, "standard input", bad, strlen(bad), REFRESH_PERIOD_S, &faults));
+	assert_true(has_fault(&faults, "standard input: colour: is not known"));
+	free(bad);
 }
 
 static void test_texts_that_are_no_json_name_the_line(void **state)
@@ -566,6 +679,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_each_fault_is_refused_and_named),
 		TEST(test_all_faults_of_a_file_are_collected),
+		TEST(test_nothing_is_said_of_what_could_not_be_read),
+		TEST(test_a_definition_need_not_be_a_file),
 		TEST(test_texts_that_are_no_json_name_the_line),
 		TEST(test_files_that_cannot_be_definitions),
 		TEST(test_defaults_are_those_of_the_contract),

@@ -103,8 +103,8 @@ static struct tls_server *start(struct fixture *f, const char *name, const char 
 	return server;
 }
 
-static struct oauth_http_answer get(
-	struct fixture *f, const struct tls_server *server, const char *host, const char *ca_file)
+static struct oauth_http_answer get_as(struct fixture *f, const struct tls_server *server,
+	const char *host, const char *ca_file, int allow_loopback)
 {
 	struct oauth_http *http = oauth_http_new(ca_file);
 	struct oauth_http_answer answer;
@@ -115,13 +115,19 @@ static struct oauth_http_answer get(
 		.scheme = "Bearer",
 		.credential = fixture_secret(f, "token"),
 		.total_ms = 5000,
-		.allow_loopback = 1,
+		.allow_loopback = allow_loopback,
 	};
 
 	assert_non_null(http);
 	assert_int_equal(oauth_http_call(&f->w, http, &request, &answer), ERR_OK);
 	oauth_http_free(http);
 	return answer;
+}
+
+static struct oauth_http_answer get(
+	struct fixture *f, const struct tls_server *server, const char *host, const char *ca_file)
+{
+	return get_as(f, server, host, ca_file, 1);
 }
 
 static void test_the_right_certificate_is_believed(void **state)
@@ -132,6 +138,17 @@ static void test_the_right_certificate_is_believed(void **state)
 
 	assert_int_equal(answer.transport, OAUTH_TRANSPORT_OK);
 	assert_int_equal(answer.status, 200);
+}
+
+static void test_https_on_this_machine_needs_no_flag(void **state)
+{
+	struct fixture *f = *state;
+	struct tls_server *server = start(f, "good", NULL);
+	const char *ca_file = in_folder(f, "good.pem");
+
+	assert_int_equal(get_as(f, server, "localhost", ca_file, 0).status, 200);
+	/* the connection is made, and the certificate is not that address's */
+	assert_string_equal(get_as(f, server, "127.0.0.1", ca_file, 0).cause, "certificate");
 }
 
 static void refuse(struct oauth_http_answer answer)
@@ -221,6 +238,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_right_certificate_is_believed),
+		TEST(test_https_on_this_machine_needs_no_flag),
 		TEST(test_certificates_that_prove_nothing),
 		TEST(test_a_certificate_whose_time_is_over),
 		TEST(test_old_protocols_are_refused),
