@@ -1,6 +1,7 @@
 /* Reading and checking the settings. It decides what a value may look like, not what it is for. */
 #include "base/conf.h"
 
+#include "base/net.h"
 #include "base/text.h"
 
 #include <ctype.h>
@@ -14,7 +15,7 @@
 
 extern char **environ;
 
-enum conf_type { TEXT, PATH, URL, NUMBER, WORD };
+enum conf_type { TEXT, PATH, URL, NUMBER, NETWORKS, WORD };
 
 struct option {
 	const char *name, *fallback, *help;
@@ -97,6 +98,8 @@ static const char *fault_of(
 			       ? NULL
 			       : work_printf(w, "is not a whole number from %lld to %lld",
 					 (long long)option->least, (long long)option->most);
+	case NETWORKS:
+		return net_is_list(value) ? NULL : "is not a comma separated list of networks";
 	case WORD:
 		return is_one_of(option->help, value)
 			       ? NULL

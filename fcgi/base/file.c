@@ -68,17 +68,28 @@ static enum err fill(struct work *w, int fd, const void *bytes, size_t n, mode_t
 	return err;
 }
 
+static enum err unlink_if_there(struct work *w, int dir_fd, const char *name)
+{
+	return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? io(w, "unlink") : ERR_OK;
+}
+
+/* One name a file: what a kill leaves behind is overwritten by the next writer, or goes with the
+ * file itself. */
+static const char *temporary_name(struct work *w, const char *name)
+{
+	return work_printf(w, ".%s.tmp", name);
+}
+
 enum err file_replace(struct work *w, int dir_fd, const char *name, const void *bytes, size_t n,
 	mode_t mode, gid_t gid)
 {
-	/* One name per process: what a kill leaves behind is overwritten by the next owner of the
-	 * pid, not piled up. */
-	const char *temporary = work_printf(w, ".%s.%ld.tmp", name, (long)getpid());
+	const char *temporary = temporary_name(w, name);
 	enum err err;
 	int fd;
 
-	if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-		return io(w, "unlink");
+	err = unlink_if_there(w, dir_fd, temporary);
+	if (err)
+		return err;
 	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return io(w, "create");
@@ -135,7 +146,11 @@ enum err file_read(
 
 enum err file_remove(struct work *w, int dir_fd, const char *name)
 {
-	if (unlinkat(dir_fd, name, 0) < 0)
-		return errno == ENOENT ? ERR_OK : io(w, "unlink");
-	return fsync(dir_fd) < 0 ? io(w, "fsync") : ERR_OK;
+	enum err err = unlink_if_there(w, dir_fd, temporary_name(w, name));
+
+	if (!err)
+		err = unlink_if_there(w, dir_fd, name);
+	if (!err && fsync(dir_fd) < 0)
+		err = io(w, "fsync");
+	return err;
 }

@@ -18,7 +18,7 @@ enum err file_open_dir(
 /*
  * Replaces the file name in dir_fd by n bytes: temporary file, fsync, rename, fsync of the
  * directory. gid (gid_t)-1: left as it is. On failure the old file stands and nothing else is left.
- * Returns: ERR_IO.
+ * Writers of one file must exclude each other. Returns: ERR_IO.
  */
 enum err file_replace(struct work *w, int dir_fd, const char *name, const void *bytes, size_t n,
 	mode_t mode, gid_t gid) MUST_CHECK;

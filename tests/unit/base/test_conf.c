@@ -65,6 +65,15 @@ static void the_last_line_of_a_setting_counts(void **state)
 	assert_int_equal(conf_number(&conf, CONF_lease_s), 80);
 }
 
+static void networks_are_taken_as_they_are_written(void **state)
+{
+	assert_int_equal(load(*state, "monitor_networks = 10.0.0.0/8, ::1,192.0.2.1\n"
+				      "trusted_proxies =\n"),
+		ERR_OK);
+	assert_string_equal(conf_text(&conf, CONF_monitor_networks), "10.0.0.0/8, ::1,192.0.2.1");
+	assert_string_equal(conf_text(&conf, CONF_trusted_proxies), "");
+}
+
 static void what_up_writes_beside_settings_is_none(void **state)
 {
 	static const char *const others[] = {"VESTAL_URL", "VESTAL_ADMIN_KEY", "VESTAL_BIN",
@@ -107,6 +116,11 @@ static void a_bad_line_is_named_with_its_fault_and_place(void **state)
 		{"smtp_starttls = STARTTLS", "smtp_starttls", "not one of"},
 		{"mail_from = a\x01z", "mail_from", "control character"},
 		{"mail_from = \xff", "mail_from", "control character"},
+		{"monitor_networks = 10.0.0.0/8, x", "monitor_networks", "list of networks"},
+		{"monitor_networks = 10.0.0.0/33", "monitor_networks", "list of networks"},
+		{"monitor_networks = all", "monitor_networks", "list of networks"},
+		{"trusted_proxies = localhost", "trusted_proxies", "list of networks"},
+		{"trusted_proxies = 10.0.0.0/8; ::1", "trusted_proxies", "list of networks"},
 		{"default_client = no/client", "default_client", "not a client id"},
 		{"lease_s = 20", "lease_s", "larger than provider_timeout_s, which is 20"},
 		{"provider_timeout_s = 60", "lease_s", "larger"},
@@ -208,6 +222,7 @@ int main(void)
 		TEST(without_a_word_the_defaults_hold),
 		TEST(the_environment_wins_over_the_file),
 		TEST(the_last_line_of_a_setting_counts),
+		TEST(networks_are_taken_as_they_are_written),
 		TEST(what_up_writes_beside_settings_is_none),
 		TEST(a_bad_line_is_named_with_its_fault_and_place),
 		TEST(a_bad_variable_is_named_too),

@@ -153,14 +153,22 @@ static void the_mode_does_not_depend_on_the_umask(void **state)
 
 static void what_a_kill_left_is_overwritten_and_a_trap_is_not_followed(void **state)
 {
-	const char *left = work_printf(*state, ".a.%ld.tmp", (long)getpid());
-
 	assert_int_equal(put(*state, "victim", "safe"), ERR_OK);
-	assert_int_equal(symlinkat("victim", dir, left), 0);
+	assert_int_equal(symlinkat("victim", dir, ".a.tmp"), 0);
 	assert_int_equal(put(*state, "a", "x"), ERR_OK);
 	expect(*state, "a", "x");
 	expect(*state, "victim", "safe");
 	assert_int_equal(count(), 2);
+	/* one name a file, whoever was killed */
+	for (int i = 0; i < 3; i++) {
+		int fd = openat(dir, ".a.tmp", O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+		assert_true(fd >= 0);
+		assert_int_equal(close(fd), 0);
+		assert_int_equal(put(*state, "a", i % 2 ? "x" : "xx"), ERR_OK);
+		expect(*state, "a", i % 2 ? "x" : "xx");
+		assert_int_equal(count(), 2);
+	}
 	/* a link in the file's own place is replaced, not written through */
 	assert_int_equal(symlinkat("victim", dir, "b"), 0);
 	assert_int_equal(put(*state, "b", "y"), ERR_OK);
@@ -197,6 +205,27 @@ static void removing_is_durable_and_may_find_nothing(void **state)
 	assert_int_equal(file_remove(*state, dir, "a"), ERR_OK);
 	assert_int_equal(mkdirat(dir, "folder", 0700), 0);
 	assert_int_equal(file_remove(*state, dir, "folder"), ERR_IO);
+}
+
+static void removing_takes_what_a_kill_left_with_it(void **state)
+{
+	assert_int_equal(put(*state, "a", "x"), ERR_OK);
+	assert_int_equal(put(*state, ".a.tmp", "half"), ERR_OK);
+	assert_int_equal(put(*state, ".ab.tmp", "another's"), ERR_OK);
+	steps[0] = '\0';
+	assert_int_equal(file_remove(*state, dir, "a"), ERR_OK);
+	assert_string_equal(steps, "d");
+	assert_int_equal(count(), 1);
+	expect(*state, ".ab.tmp", "another's");
+	/* and where there is nothing else */
+	assert_int_equal(put(*state, ".a.tmp", "half"), ERR_OK);
+	assert_int_equal(file_remove(*state, dir, "a"), ERR_OK);
+	assert_int_equal(count(), 1);
+	/* a link is removed, not followed */
+	assert_int_equal(symlinkat(".ab.tmp", dir, ".a.tmp"), 0);
+	assert_int_equal(file_remove(*state, dir, "a"), ERR_OK);
+	assert_int_equal(count(), 1);
+	expect(*state, ".ab.tmp", "another's");
 }
 
 static void folders_are_made_and_links_to_them_are_not_followed(void **state)
@@ -245,6 +274,7 @@ int main(void)
 		TEST(what_a_kill_left_is_overwritten_and_a_trap_is_not_followed),
 		TEST(only_regular_files_of_the_allowed_length_are_read),
 		TEST(removing_is_durable_and_may_find_nothing),
+		TEST(removing_takes_what_a_kill_left_with_it),
 		TEST(folders_are_made_and_links_to_them_are_not_followed),
 	};
 
