@@ -165,7 +165,9 @@ enum err vault_copy_write(struct work *w, const struct vault_keyring *k, const c
 	if (err)
 		return err;
 	err = look_at_old(w, k, fd, client, provider, generation, &newer);
-	if (!err && !newer)
+	if (!err && newer)
+		err = work_cause(w, ERR_CONFLICT, "there is a newer copy");
+	if (!err)
 		err = write_at(w, k, fd, client, provider, generation, content);
 	flock(fd, LOCK_UN);
 	return err;

@@ -11,9 +11,9 @@
 #include "vault/seal.h"
 
 /*
- * Writes a copy, whole or not at all. A copy of a newer generation stays and that is no error; one
- * that cannot be opened, though its key is there, is broken and replaced. Returns: ERR_INPUT,
- * ERR_TOO_LARGE, ERR_KEY_UNKNOWN, ERR_IO, ERR_BUG.
+ * Writes a copy, whole or not at all. One that cannot be opened, though its key is there, is broken
+ * and replaced. Returns: ERR_CONFLICT when there is one of a newer generation, which stays;
+ * ERR_INPUT, ERR_TOO_LARGE, ERR_KEY_UNKNOWN, ERR_IO, ERR_BUG.
  */
 enum err vault_copy_write(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	const char *client, const char *provider, int64_t generation,

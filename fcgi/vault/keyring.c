@@ -26,6 +26,7 @@ struct loaded {
 
 /* Behind a pointer, because it changes under users to whom the keyring is constant. */
 struct state {
+	int is_stale; /* the files on disk cannot be used, what was loaded before is */
 	struct loaded *loaded;
 	int64_t looked_ms;
 	int has_looked;
@@ -127,9 +128,12 @@ static int reload(struct work *w, const struct vault_keyring *keyring)
 	struct loaded *fresh = NULL;
 	enum err err;
 
-	if (!changed(w, keyring))
+	if (!changed(w, keyring)) {
+		keyring->state->is_stale = 0;
 		return 0;
+	}
 	err = load(w, keyring, &fresh);
+	keyring->state->is_stale = err != ERR_OK;
 	if (err) {
 		log_event(LOG_ERROR, "keyring.reload_failed", LOG_TEXT("error", err_slug(err)),
 			LOG_TEXT("detail", w->detail));
@@ -156,6 +160,11 @@ int vault_keyring_reload_if_changed(const struct vault_keyring *keyring)
 	reloaded = reload(&own, keyring);
 	work_end(&own);
 	return reloaded;
+}
+
+int vault_keyring_is_stale(const struct vault_keyring *keyring)
+{
+	return keyring->state->is_stale;
 }
 
 static const struct vault_ring_keys *ring_of(

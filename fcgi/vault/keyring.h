@@ -40,6 +40,10 @@ int vault_keyring_reload_if_changed(const struct vault_keyring *keyring);
 const struct vault_key *vault_keyring_primary(
 	const struct vault_keyring *keyring, enum vault_ring ring);
 
+/* Whether the files cannot be used any more as they are now: the keys that were loaded before still
+ * are. */
+int vault_keyring_is_stale(const struct vault_keyring *keyring);
+
 /*
  * The key of that id, or NULL when it is not there, disabled or destroyed. An id that is not there
  * is looked for once more in the files, see vault_keyring_reload_if_changed(). Lives until the next

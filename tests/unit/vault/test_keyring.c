@@ -509,6 +509,36 @@ static void a_bad_new_file_leaves_the_old_keys(void **state)
 	work_end(&w);
 }
 
+static void files_that_became_unsafe_are_told_and_the_keys_stay(void **state)
+{
+	struct vault_keyring *keyring;
+	char path[512];
+	struct work w;
+
+	(void)state;
+	work_begin(&w, SUPPORT_BUDGET_MS);
+	now_ms += 1000;
+	support_one_key(dir, "token", "0000000a");
+	keyring = support_load(&w, dir, TOKEN);
+	assert_int_equal(vault_keyring_is_stale(keyring), 0);
+	path_of(path, "token.ring");
+	assert_int_equal(chmod(path, 0640), 0);
+	assert_int_equal(vault_keyring_reload_if_changed(keyring), 0);
+	assert_int_equal(vault_keyring_is_stale(keyring), 1);
+	assert_non_null(vault_keyring_find(keyring, VAULT_RING_TOKEN, 0xa));
+	assert_non_null(vault_keyring_primary(keyring, VAULT_RING_TOKEN));
+	now_ms += 1000; /* and goes on being told */
+	assert_int_equal(vault_keyring_reload_if_changed(keyring), 0);
+	assert_int_equal(vault_keyring_is_stale(keyring), 1);
+	assert_int_equal(chmod(path, 0600), 0);
+	now_ms += 1000;
+	assert_int_equal(vault_keyring_reload_if_changed(keyring), 1);
+	assert_int_equal(vault_keyring_is_stale(keyring), 0);
+	assert_non_null(vault_keyring_find(keyring, VAULT_RING_TOKEN, 0xa));
+	vault_keyring_free(keyring);
+	work_end(&w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -533,6 +563,7 @@ int main(void)
 		TEST(adders_at_once_lose_no_key),
 		TEST(an_unknown_key_has_the_files_read_again_once_a_second),
 		TEST(a_bad_new_file_leaves_the_old_keys),
+		TEST(files_that_became_unsafe_are_told_and_the_keys_stay),
 	};
 
 	return cmocka_run_group_tests_name("vault_keyring", tests, NULL, NULL);
