@@ -28,17 +28,27 @@ enum err store_app_find(struct work *w, struct store_db *db, const char *provide
 	return err ? err : fill(w, rows, app);
 }
 
+static const char *owner_or_null(const char *owner)
+{
+	return owner && *owner ? owner : NULL;
+}
+
+enum err store_app_at(struct work *w, struct store_db *db, const char *provider, const char *owner,
+	const char *datacenter, struct store_app *app)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_APP_AT, &rows, store_text(provider),
+		store_text(owner_or_null(owner)), store_text(datacenter));
+
+	return err ? err : fill(w, rows, app);
+}
+
 enum err store_app_get(struct work *w, struct store_db *db, int64_t id, struct store_app *app)
 {
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_APP_GET, &rows, store_int(id));
 
 	return err ? err : fill(w, rows, app);
-}
-
-static const char *owner_or_null(const char *owner)
-{
-	return owner && *owner ? owner : NULL;
 }
 
 enum err store_app_next_generation(struct work *w, struct store_db *db, const char *provider,

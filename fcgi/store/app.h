@@ -15,11 +15,15 @@ struct store_app {
 };
 
 /*
- * The app for a client at a provider: his own before the common one; in this data centre, or in any
- * when datacenter is NULL. Returns: ERR_APP_MISSING.
+ * The app for a client at a provider: his own before the common one, and of several the one of this
+ * data centre. Returns: ERR_APP_MISSING.
  */
 enum err store_app_find(struct work *w, struct store_db *db, const char *provider,
 	const char *client, const char *datacenter, struct store_app *app) MUST_CHECK;
+
+/* The app that an owner ("": all clients) has in a data centre. Returns: ERR_APP_MISSING. */
+enum err store_app_at(struct work *w, struct store_db *db, const char *provider, const char *owner,
+	const char *datacenter, struct store_app *app) MUST_CHECK;
 
 /* One app by its id. Returns: ERR_APP_MISSING. */
 enum err store_app_get(

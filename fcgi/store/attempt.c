@@ -47,3 +47,13 @@ enum err store_attempt_end(struct work *w, struct store_db *db, int64_t id, cons
 {
 	return store_run(w, db, STMT_ATTEMPT_END, NULL, store_int(id), store_text(outcome));
 }
+
+enum err store_attempt_outcome(
+	struct work *w, struct store_db *db, int64_t id, const char **outcome)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_ATTEMPT_OUTCOME, &rows, store_int(id));
+
+	*outcome = !err && store_count(rows) ? store_get_text(rows, 0, 0) : NULL;
+	return err;
+}

@@ -26,8 +26,12 @@ enum err store_attempt_begin(struct work *w, struct store_db *db,
 enum err store_attempt_consume(struct work *w, struct store_db *db, const char *provider,
 	struct store_attempt *attempt) MUST_CHECK;
 
-/* Records what became of it: "granted", or the slug of an error. */
+/* Records what became of it: "granted", or the slug of an error. The first outcome stays. */
 enum err store_attempt_end(
 	struct work *w, struct store_db *db, int64_t id, const char *outcome) MUST_CHECK;
+
+/* What became of it; NULL when nothing is known. */
+enum err store_attempt_outcome(
+	struct work *w, struct store_db *db, int64_t id, const char **outcome) MUST_CHECK;
 
 #endif

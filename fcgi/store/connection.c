@@ -26,8 +26,10 @@ enum err store_connection_find(
 
 	if (err)
 		return err;
+	if (store_count(rows) == 0)
+		return ERR_CONNECTION_UNKNOWN;
 	*id = store_get_int(rows, 0, 0);
-	return store_count(rows) ? ERR_OK : ERR_CONNECTION_UNKNOWN;
+	return ERR_OK;
 }
 
 enum err store_connection_lock(
@@ -50,6 +52,11 @@ enum err store_connection_lock(
 		.token_generation = store_get_int(rows, 0, 5),
 	};
 	return ERR_OK;
+}
+
+enum err store_connection_lock_all(struct work *w, struct store_db *db, const char *client)
+{
+	return store_run(w, db, STMT_CONNECTION_LOCK_ALL, NULL, store_text(client));
 }
 
 enum err store_connection_granted(

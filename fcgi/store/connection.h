@@ -30,6 +30,10 @@ enum err store_connection_find(struct work *w, struct store_db *db, const char *
 enum err store_connection_lock(struct work *w, struct store_db *db, int64_t id,
 	struct store_connection *connection) MUST_CHECK;
 
+/* Keeps others off all connections of a client until the transaction ends. */
+enum err store_connection_lock_all(
+	struct work *w, struct store_db *db, const char *client) MUST_CHECK;
+
 /* After store_token_put(): the connection lives by this grant. */
 enum err store_connection_granted(struct work *w, struct store_db *db, int64_t id,
 	const struct store_grant *grant) MUST_CHECK;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #define PARAMS_MAX 24
-#define CONNECT_MS 3000
+#define CONNECT_S "3" /* a host */
 #define ANSWER_MS 10000
 #define RETRY_MS 500
 #define RETRY_AFTER_S 5
@@ -145,6 +145,8 @@ static enum err fault_of(struct work *w, struct store_db *db, const PGresult *re
 	work_cause(w, err, "sqlstate %s", state ? state : "none");
 	if (err == ERR_DB_AWAY || PQstatus(db->connection) == CONNECTION_BAD)
 		return away(w, db, ERR_DB_AWAY, "connection lost");
+	if (err == ERR_SCHEMA_MISMATCH) /* the next connect compares versions and prepares anew */
+		return away(w, db, err, "schema changed");
 	if (err == ERR_DB_TIMEOUT)
 		w->retry_after_s = RETRY_AFTER_S;
 	return err;
@@ -285,41 +287,23 @@ void store_db_free(struct store_db *db)
 	free(db);
 }
 
-static PGconn *start(const struct store_db *db)
+/*
+ * libpq's own blocking connect: it alone gives each host of the string its time, and goes on to the
+ * next when one hangs.
+ */
+static enum err connect_now(struct work *w, struct store_db *db)
 {
 	const struct role_row *role = &roles[db->role];
 	/* What stands before dbname may be overruled by the operator's connection string, what
 	 * stands after may not. */
 	const char *const names[] = {"target_session_attrs", "tcp_user_timeout", "connect_timeout",
 		"dbname", "user", "application_name", "options", NULL};
-	const char *const values[] = {"read-write", "10000", "3", db->conninfo, role->user,
+	const char *const values[] = {"read-write", "10000", CONNECT_S, db->conninfo, role->user,
 		role->program, role->options, NULL};
 
-	return PQconnectStartParams(names, values, 1);
-}
-
-static enum err connect_now(struct work *w, struct store_db *db)
-{
-	int64_t until = clock_monotonic_ms() + CONNECT_MS;
-	PostgresPollingStatusType step = PGRES_POLLING_WRITING;
-
-	db->connection = start(db);
-	if (!db->connection || PQstatus(db->connection) == CONNECTION_BAD)
+	db->connection = PQconnectdbParams(names, values, 1);
+	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
 		return away(w, db, ERR_DB_AWAY, "connect failed");
-	while (step != PGRES_POLLING_OK) {
-		int64_t left = until - clock_monotonic_ms();
-		struct pollfd fd = {.fd = PQsocket(db->connection),
-			.events = step == PGRES_POLLING_READING ? POLLIN : POLLOUT};
-
-		if (left <= 0 || work_left_ms(w) == 0)
-			return away(w, db, ERR_DB_AWAY, "connect timed out");
-		if (poll(&fd, 1, (int)(left < work_left_ms(w) ? left : work_left_ms(w))) < 0 &&
-			errno != EINTR)
-			return away(w, db, ERR_DB_AWAY, "connect failed");
-		step = PQconnectPoll(db->connection);
-		if (step == PGRES_POLLING_FAILED)
-			return away(w, db, ERR_DB_AWAY, "connect refused");
-	}
 	PQsetnonblocking(db->connection, 1);
 	return ERR_OK;
 }
@@ -400,6 +384,15 @@ static enum err connect_again(struct work *w, struct store_db *db)
 enum err store_db_ready_bare(struct work *w, struct store_db *db)
 {
 	return is_alive(db) ? ERR_OK : connect_again(w, db);
+}
+
+enum err store_db_check(struct work *w, struct store_db *db)
+{
+	enum err err = store_db_ready(w, db);
+
+	if (!err)
+		err = check_version(w, db);
+	return err == ERR_SCHEMA_MISMATCH ? away(w, db, err, "another schema version") : err;
 }
 
 enum err store_db_ready(struct work *w, struct store_db *db)
@@ -502,6 +495,19 @@ enum err store_db_script(struct work *w, struct store_db *db, const char *script
 						   : fault_of(w, db, NULL);
 }
 
+/* PostgreSQL answers the commit of a transaction that had failed with a rollback, and no error. */
+static enum err commit(struct work *w, struct store_db *db)
+{
+	PGresult *last = NULL;
+	enum err err = PQsendQuery(db->connection, "commit") ? finish_sent(w, db, &last)
+							     : fault_of(w, db, NULL);
+
+	if (!err && !text_equal(PQcmdStatus(last), "COMMIT"))
+		err = work_cause(w, ERR_BUG, "a failed transaction was committed");
+	PQclear(last);
+	return err;
+}
+
 enum err store_db_transaction(
 	struct work *w, struct store_db *db, store_body_fn *body, void *context)
 {
@@ -511,7 +517,7 @@ enum err store_db_transaction(
 		return err;
 	err = body(w, db, context);
 	if (!err)
-		return store_db_script(w, db, "commit");
+		return commit(w, db);
 	if (db->connection && store_db_script(w, db, "rollback"))
 		return ERR_DB_AWAY;
 	return err;

@@ -45,6 +45,10 @@ void store_db_free(struct store_db *db);
  */
 enum err store_db_ready(struct work *w, struct store_db *db) MUST_CHECK;
 
+/* The same, and the version is compared now, not only when the connection was made: for whoever
+ * asks how things are. */
+enum err store_db_check(struct work *w, struct store_db *db) MUST_CHECK;
+
 /*
  * Runs one statement; it is over, and outside a transaction committed, when this returns ERR_OK.
  * rows may be NULL. Owns: the work releases *rows.

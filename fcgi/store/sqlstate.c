@@ -20,6 +20,8 @@ static const struct {
 	{"53", ERR_DB_AWAY},            /* insufficient_resources */
 	{"25006", ERR_DB_AWAY},         /* read_only_sql_transaction: a standby */
 	{"25P03", ERR_DB_AWAY},         /* idle_in_transaction_session_timeout */
+	{"0A000", ERR_SCHEMA_MISMATCH}, /* feature_not_supported: a cached plan whose result changed
+					 */
 	{"3F000", ERR_SCHEMA_MISMATCH}, /* invalid_schema_name */
 	{"42P01", ERR_SCHEMA_MISMATCH}, /* undefined_table */
 	{"42703", ERR_SCHEMA_MISMATCH}, /* undefined_column */

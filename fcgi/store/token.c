@@ -77,13 +77,11 @@ enum err store_token_read(struct work *w, struct store_db *db, const struct stor
 	const struct origin *origin = &w->origin;
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_TOKEN_READ, &rows, store_text(read->client),
-		store_text(read->provider),
-		store_int_or_null(read->known_generation, read->known_generation == 0),
-		store_int(read->min_ttl_s), store_bool(read->strict),
-		store_text("vestal-fcgi " VESTAL_VERSION), store_text(origin->request_id),
-		store_text(origin->actor), store_text(origin->actor_auth),
-		store_text(origin->address), store_text(origin->user_agent),
-		store_text(read->host));
+		store_text(read->provider), store_text(read->known), store_int(read->min_ttl_s),
+		store_bool(read->strict), store_text("vestal-fcgi " VESTAL_VERSION),
+		store_text(origin->request_id), store_text(origin->actor),
+		store_text(origin->actor_auth), store_text(origin->address),
+		store_text(origin->user_agent), store_text(read->host));
 
 	if (err)
 		return err;
@@ -102,4 +100,16 @@ enum err store_token_read(struct work *w, struct store_db *db, const struct stor
 	};
 	served->access.bytes = store_get_bytes(w, rows, 0, 2, &served->access.n);
 	return ERR_OK;
+}
+
+enum err store_token_quarantine(
+	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation, int *marked)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_QUARANTINE, &rows, store_int(connection_id),
+		store_int(generation));
+
+	if (!err)
+		*marked = store_count(rows) == 1;
+	return err;
 }

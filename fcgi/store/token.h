@@ -51,9 +51,14 @@ struct store_current {
 enum err store_token_current(struct work *w, struct store_db *db, int64_t connection_id,
 	struct store_current *current) MUST_CHECK;
 
+/* Marks the connection of a token that does not open. *marked: it was not marked already, nor has
+ * another token. */
+enum err store_token_quarantine(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int *marked) MUST_CHECK;
+
 struct store_read {
 	const char *client, *provider, *host;
-	int64_t known_generation; /* what the caller has already; 0: nothing */
+	const char *known; /* generations the caller has: a PostgreSQL array, "{}" for none */
 	int64_t min_ttl_s;
 	int strict; /* nothing that lives shorter is served */
 };

@@ -77,7 +77,9 @@ begin
 	for i in 0..least(months, 120) loop
 		first := (date_trunc('month', now()) + make_interval(months => i))::date;
 		name := format('audit_event_%s', to_char(first, 'YYYYMM'));
-		if to_regclass('vestal.' || name) is null then
+		-- A month that has rows in the default partition stays there: they can neither be moved nor deleted.
+		if to_regclass('vestal.' || name) is null and not exists (select from vestal.audit_event_default
+			where at >= first::timestamptz and at < (first + interval '1 month')::timestamptz) then
 			execute format('create table vestal.%I partition of vestal.audit_event for values from (%L) to (%L)',
 				name, first::timestamptz, (first + interval '1 month')::timestamptz);
 			perform vestal.audit_guard(format('vestal.%I', name)::regclass);

@@ -17,7 +17,7 @@ create or replace view vestal.v_override as
 	from vestal.audit_event where action in ('token.override', 'token.override_refused', 'token.undone');
 
 create or replace view vestal.v_login_failed as
-	select at, actor, actor_auth, address, user_agent, outcome, reason, request_id
+	select at, actor, actor_auth, address, user_agent, outcome, reason, request_id, key_id, object_id as route
 	from vestal.audit_event where action = 'auth.failed';
 
 create or replace view vestal.v_service_access as

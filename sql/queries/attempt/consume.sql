@@ -4,5 +4,5 @@
 -- why:    a state is used once, whatever comes of it
 update vestal.authorization_attempt a set ended_at = now(), outcome = 'begun'
 from vestal.connection c
-where a.state_hash = $1 and c.id = a.connection_id and c.provider = $2 and a.ended_at is null and a.expires_at > now()
+where a.state_hash = $1 and c.id = a.connection_id and c.provider = $2 and c.removed_at is null and a.ended_at is null and a.expires_at > now()
 returning a.id, c.id, c.client_id, a.app_id, a.incident_id, a.kind, a.datacenter, a.verifier_sealed, a.actor

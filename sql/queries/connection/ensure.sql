@@ -1,6 +1,9 @@
 -- role:   worker operator
 -- params: $1 text client, $2 text provider
--- rows:   1 of id, whether it is new
+-- rows:   1 of id, whether it is new, or comes back after it was taken away
+with before as (
+	select removed_at is not null as was_removed from vestal.connection where client_id = $1 and provider = $2
+)
 insert into vestal.connection (client_id, provider) values ($1, $2)
 on conflict (client_id, provider) do update set removed_at = null
-returning id, xmax = 0
+returning id, xmax = 0 or coalesce((select was_removed from before), false)

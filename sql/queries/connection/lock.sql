@@ -4,4 +4,4 @@
 -- why:    whoever changes a token holds this row first
 select c.client_id, c.provider, c.last_generation, c.state, c.cause, t.generation
 from vestal.connection c left join vestal.token t on t.connection_id = c.id
-where c.id = $1 for update of c
+where c.id = $1 and c.removed_at is null for update of c

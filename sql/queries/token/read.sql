@@ -1,5 +1,5 @@
 -- role:   worker
--- params: $1 text client, $2 text provider, $3 int8 generation the caller has or null, $4 int8 min_ttl_s, $5 bool strict, $6 text program, $7 text request_id, $8 text actor, $9 text actor_auth, $10 text address, $11 text user_agent, $12 text host
+-- params: $1 text client, $2 text provider, $3 int8[] generations the caller has, $4 int8 min_ttl_s, $5 bool strict, $6 text program, $7 text request_id, $8 text actor, $9 text actor_auth, $10 text address, $11 text user_agent, $12 text host
 -- rows:   0..1 of connection, generation, access_sealed or null, token_type, expires_at, seconds left or null, api_domain, datacenter, degraded, served
 -- why:    one statement: the audit row and the token are one commit, and the token is not sent before it
 with found as (
@@ -14,10 +14,10 @@ with found as (
 	insert into vestal.audit_event (host, program, request_id, actor, actor_auth, address, user_agent, action, outcome,
 		client_id, provider, connection_id, generation, fingerprint, detail_text)
 	select $12, $6, $7, $8, $9, $10, $11, 'token.read', 'ok', $1, $2, id, generation, access_fingerprint,
-		json_build_object('degraded', degraded, 'unchanged', generation is not distinct from $3)::text
+		json_build_object('degraded', degraded, 'unchanged', generation = any ($3::int8[]))::text
 	from served
 )
-select f.id, f.generation, case when s.id is not null and s.generation is distinct from $3 then f.access_sealed end,
+select f.id, f.generation, case when s.id is not null and not s.generation = any ($3::int8[]) then f.access_sealed end,
 	f.token_type, vestal.rfc3339(f.expires_at), vestal.seconds_left(f.expires_at), f.api_domain, f.datacenter, f.degraded,
 	s.id is not null
 from found f left join served s on s.id = f.id
