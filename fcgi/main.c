@@ -61,6 +61,7 @@ static void work_one(const struct custody *c, int64_t budget_ms)
 	struct work w;
 	struct web_request r = {.w = &w, .c = c};
 	const char *allow = NULL;
+	int was_begun;
 	enum err err;
 
 	work_begin(&w, budget_ms);
@@ -71,9 +72,13 @@ static void work_one(const struct custody *c, int64_t budget_ms)
 		w.deadline_ms = r.began_ms + budget_ms;
 		web_gate_origin(&r);
 		err = serve(&r, &allow);
-		if (err && !r.status)
+		was_begun = r.status != 0;
+		if (err && !was_begun)
 			web_reply_error(&r, err, allow);
-		web_accept_finish();
+		if (err && was_begun)
+			web_accept_abort(); /* a list that broke off must not look whole */
+		else
+			web_accept_finish();
 		note(&r, err);
 	}
 	work_end(&w);

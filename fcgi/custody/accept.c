@@ -5,7 +5,8 @@
 #include "custody/accept.h"
 
 #include "base/clock.h"
-#include "custody/trouble.h"
+#include "base/log.h"
+#include "base/text.h"
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/connection.h"
@@ -56,7 +57,8 @@ static enum err keep_refresh(struct work *w, struct store_db *db, struct accepta
 	struct secret *refresh = NULL;
 	enum err err = store_token_current(w, db, asked->connection_id, &old);
 
-	if (err || !old.refresh.bytes || old.app_id != asked->app_id)
+	if (err || !old.refresh.bytes || old.app_id != asked->app_id ||
+		!text_equal(old.datacenter, asked->datacenter))
 		return err;
 	binding = custody_token_binding(
 		asked->client, asked->provider->name, "refresh", old.generation);
@@ -64,7 +66,14 @@ static enum err keep_refresh(struct work *w, struct store_db *db, struct accepta
 		&(struct vault_blob){(unsigned char *)(uintptr_t)old.refresh.bytes, old.refresh.n},
 		&refresh);
 	a->refresh = refresh;
-	return err == ERR_SEALED ? ERR_OK : err; /* what cannot be read cannot be kept */
+	if (err == ERR_SEALED) { /* what cannot be read cannot be kept */
+		log_event(LOG_ERROR, "refresh_token.unreadable", LOG_TEXT("client", asked->client),
+			LOG_TEXT("provider", asked->provider->name),
+			LOG_INT("generation", old.generation));
+		work_forgive(w);
+		return ERR_OK;
+	}
+	return err;
 }
 
 static enum err put(struct work *w, struct store_db *db, struct acceptance *a)
@@ -111,8 +120,6 @@ static enum err grant(struct work *w, struct store_db *db, const struct custody_
 static enum err tell(struct work *w, struct store_db *db, const struct acceptance *a)
 {
 	const struct custody_acceptance *asked = a->asked;
-	const struct custody_trouble trouble = {asked->connection_id, asked->client,
-		asked->provider->name, asked->cause, asked->reason};
 	enum err err = store_audit_add(w, db,
 		&(struct store_event){.action = asked->action,
 			.client = asked->client,
@@ -123,8 +130,6 @@ static enum err tell(struct work *w, struct store_db *db, const struct acceptanc
 			.fingerprint = a->row.access_fingerprint,
 			.reason = asked->reason});
 
-	if (!err)
-		err = custody_trouble_resolve(w, db, &trouble, asked->generation);
 	if (!err && asked->attempt_id)
 		err = store_attempt_end(w, db, asked->attempt_id, "granted");
 	return err ? err
@@ -144,7 +149,7 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 		return err;
 	asked->generation = connection.last_generation + 1;
 	a->refresh = asked->token->refresh;
-	if (!a->refresh)
+	if (!a->refresh && text_equal(connection.state, "live"))
 		err = keep_refresh(w, db, a);
 	if (!err)
 		err = store_token_retire(w, db, asked->connection_id, asked->action,

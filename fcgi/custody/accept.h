@@ -23,10 +23,10 @@ struct custody_acceptance {
 };
 
 /*
- * Stores the token as a new generation and moves the old one into history, resolves the incident,
- * and writes audit event and messages, in one transaction. An answer without a refresh token keeps
- * the one that is there. Returns: ERR_CONNECTION_UNKNOWN, ERR_SEALED, ERR_KEY_UNKNOWN and the
- * database's errors.
+ * Stores the token as a new generation, moves the old one into history and writes the audit event,
+ * in one transaction; custody_distribute() is due next. An answer without a refresh token keeps the
+ * one of a grant that lives. Returns: ERR_CONNECTION_UNKNOWN (also when it was taken away
+ * meanwhile), ERR_SEALED, ERR_KEY_UNKNOWN and the database's errors.
  */
 enum err custody_accept(
 	struct work *w, const struct custody *c, struct custody_acceptance *acceptance) MUST_CHECK;

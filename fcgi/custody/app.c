@@ -54,25 +54,31 @@ static enum err open_app(struct work *w, const struct custody *c,
 	return err ? err : read_params(w, app->row.params_json, &app->target.params);
 }
 
-enum err custody_app_find(struct work *w, const struct custody *c,
-	const struct oauth_provider *provider, const char *client, const char *datacenter,
-	struct custody_app *app)
+static const char *default_datacenter(const struct oauth_provider *provider)
 {
-	enum err err = store_app_find(w, c->db, provider->name, client, datacenter, &app->row);
+	return provider->default_datacenter ? provider->default_datacenter->name : "";
+}
+
+enum err custody_app_find(struct work *w, const struct custody *c,
+	const struct oauth_provider *provider, const char *client, struct custody_app *app)
+{
+	enum err err = store_app_find(
+		w, c->db, provider->name, client, default_datacenter(provider), &app->row);
 
 	return err ? err : open_app(w, c, provider, NULL, app);
 }
 
 enum err custody_app_at(struct work *w, const struct custody *c,
-	const struct oauth_provider *provider, const char *client, int64_t app_id,
+	const struct oauth_provider *provider, int64_t app_id,
 	const struct oauth_datacenter *datacenter, struct custody_app *app)
 {
 	struct store_app local;
 	enum err err = store_app_get(w, c->db, app_id, &app->row);
 
 	if (!err && datacenter && !text_equal(app->row.datacenter, datacenter->name)) {
-		err = store_app_find(w, c->db, provider->name, client, datacenter->name, &local);
-		if (!err && text_equal(local.owner, app->row.owner))
+		err = store_app_at(
+			w, c->db, provider->name, app->row.owner, datacenter->name, &local);
+		if (!err)
 			app->row = local;
 		if (err == ERR_APP_MISSING)
 			err = ERR_OK;

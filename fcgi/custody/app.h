@@ -13,11 +13,12 @@ struct custody_app {
 };
 
 /*
- * The app a client's flow starts with. datacenter NULL: the one the app is registered at.
- * Returns: ERR_APP_MISSING, ERR_SEALED, ERR_KEY_UNKNOWN. Owns: the work.
+ * The app a client's flow starts with, in the data centre where it is registered: the provider's
+ * default where there are several. Returns: ERR_APP_MISSING, ERR_SEALED, ERR_KEY_UNKNOWN. Owns: the
+ * work.
  */
 enum err custody_app_find(struct work *w, const struct custody *c,
-	const struct oauth_provider *provider, const char *client, const char *datacenter,
+	const struct oauth_provider *provider, const char *client,
 	struct custody_app *app) MUST_CHECK;
 
 /*
@@ -26,7 +27,7 @@ enum err custody_app_find(struct work *w, const struct custody *c,
  * zoho.com/accounts/protocol/oauth/multi-dc.html
  */
 enum err custody_app_at(struct work *w, const struct custody *c,
-	const struct oauth_provider *provider, const char *client, int64_t app_id,
+	const struct oauth_provider *provider, int64_t app_id,
 	const struct oauth_datacenter *datacenter, struct custody_app *app) MUST_CHECK;
 
 /* Seals a client secret and stores the app. The row's sealed secret and generation are filled in.

@@ -3,6 +3,7 @@
 #include "custody/ask.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "oauth/answer.h"
 #include "oauth/probe.h"
 
@@ -30,15 +31,28 @@ static void note(const struct oauth_question *question, const struct oauth_http_
 		LOG_TEXT("code", outcome->code));
 }
 
+/* What to tell of a provider that could not be asked; whose fault it is decides what to do. */
+static const char *reason_of(const struct oauth_outcome *outcome)
+{
+	if (outcome->verdict == OAUTH_RATE)
+		return "The provider asks for patience. Nothing was changed; start the "
+		       "authorization again later.";
+	if (text_equal(outcome->code, "certificate"))
+		return "The provider could not prove who it is (certificate). Nothing was changed; "
+		       "an operator has to look.";
+	if (text_equal(outcome->code, "address_refused"))
+		return "The provider's address is none that may be asked. Nothing was changed; an "
+		       "operator has to look.";
+	return "The provider gave no answer that could be used. Nothing was changed; start the "
+	       "authorization again later.";
+}
+
 static enum err away(struct work *w, const struct oauth_outcome *outcome)
 {
 	w->retry_after_s = outcome->retry_after_s ? outcome->retry_after_s : RETRY_AFTER_S;
 	work_cause(w, ERR_PROVIDER_UNAVAILABLE, "%s %s", oauth_verdict_name(outcome->verdict),
 		outcome->code);
-	return work_fail(w, ERR_PROVIDER_UNAVAILABLE,
-		"%s Nothing was changed; start the authorization again later.",
-		outcome->verdict == OAUTH_RATE ? "The provider asks for patience."
-					       : "The provider gave no answer that could be used.");
+	return work_fail(w, ERR_PROVIDER_UNAVAILABLE, "%s", reason_of(outcome));
 }
 
 static enum err refused(struct work *w, const struct oauth_outcome *outcome, const char *what)

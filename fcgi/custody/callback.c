@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define KEPT_MAX_BYTES 4096
+#define SIDE_MS 5000
 
 struct ending {
 	const struct custody *c;
@@ -81,10 +82,8 @@ static enum err refusal(struct work *w, const char *error)
 		}
 	return work_fail(w, ERR_AUTHORIZATION_DENIED, "%s",
 		text_equal(error, "access_denied")
-			? "The consent was refused at the provider. The token that was there is "
-			  "still in use."
-			: "The provider refused the authorization request. The token that was "
-			  "there is still in use.");
+			? "The consent was refused at the provider. Nothing was changed."
+			: "The provider refused the authorization request. Nothing was changed.");
 }
 
 static enum err check_callback(struct work *w, struct ending *e)
@@ -120,8 +119,8 @@ static enum err exchange(struct work *w, struct ending *e)
 {
 	const char *code = param(e, "code");
 	struct secret *verifier = NULL, *code_secret;
-	enum err err = custody_app_at(
-		w, e->c, e->provider, e->attempt.client, e->attempt.app_id, e->datacenter, &e->app);
+	enum err err =
+		custody_app_at(w, e->c, e->provider, e->attempt.app_id, e->datacenter, &e->app);
 
 	if (!err)
 		err = open_verifier(w, e, &verifier);
@@ -213,7 +212,7 @@ static enum err fail(struct work *w, struct ending *e, enum err err)
 	struct work side;
 
 	e->cause = err_slug(err);
-	work_begin(&side, 5000);
+	work_begin(&side, SIDE_MS);
 	side.origin = w->origin;
 	if (store_db_ready(&side, e->c->db) ||
 		store_db_transaction(&side, e->c->db, record_failure, e))
@@ -223,6 +222,27 @@ static enum err fail(struct work *w, struct ending *e, enum err err)
 	return err;
 }
 
+/*
+ * Whether a commit whose answer was lost was a commit after all: the attempt's outcome is written
+ * in it. Asked on a unit of work of its own, for the first may have no time left.
+ */
+static int was_granted(const struct work *w, const struct ending *e)
+{
+	const char *outcome = NULL;
+	struct work side;
+	int granted;
+
+	work_begin(&side, SIDE_MS);
+	side.origin = w->origin;
+	granted = !store_db_ready(&side, e->c->db) &&
+		  !store_attempt_outcome(&side, e->c->db, e->attempt.id, &outcome) &&
+		  text_equal(outcome, "granted");
+	work_end(&side);
+	return granted;
+}
+
+/* The token is stored, and that is what counts: what fails now is noted, and made good by the next
+ * run. */
 static enum err finish(struct work *w, struct ending *e)
 {
 	const char *cause = NULL;
@@ -233,10 +253,10 @@ static enum err finish(struct work *w, struct ending *e)
 	if (!err)
 		err = store_report_one(
 			w, e->c->db, e->attempt.connection_id, &e->asked->status, &cause);
-	if (err) { /* the token is stored, and that is what counts */
-		work_forgive(w);
-		e->asked->status = "healthy";
-	}
+	if (err)
+		log_event(LOG_ERROR, "distribute.failed", LOG_TEXT("request", w->origin.request_id),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
+	work_forgive(w);
 	return ERR_OK;
 }
 
@@ -254,5 +274,8 @@ enum err custody_callback(struct work *w, const struct custody *c, struct custod
 		err = prove(w, &e);
 	if (!err)
 		err = keep_token(w, &e);
+	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && e.asked->generation &&
+		was_granted(w, &e))
+		err = ERR_OK;
 	return err ? fail(w, &e, err) : finish(w, &e);
 }

@@ -75,11 +75,14 @@ enum err custody_caller_by_key(
 	if (!is_well_formed(key))
 		return work_cause(w, ERR_UNAUTHENTICATED, "malformed");
 	id = arena_strndup(&w->arena, key + sizeof(PREFIX) - 1, ID_DIGITS);
+	caller->key_id = id;
 	err = hash_of(key, hash); /* before the look-up: an unknown id costs the same */
 	if (!err)
 		err = store_api_key_get(w, c->db, id, w->origin.address, &row);
+	if (err == ERR_UNAUTHENTICATED)
+		work_cause(w, err, "unknown");
 	if (err)
-		return work_cause(w, err, "unknown");
+		return err;
 	if (!vault_crypto_equal(hash, row.hash, sizeof(hash)))
 		return work_cause(w, ERR_UNAUTHENTICATED, "wrong secret");
 	caller->role = custody_role_by_name(row.role);

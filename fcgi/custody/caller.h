@@ -14,6 +14,7 @@ enum custody_role {
 };
 
 struct custody_caller {
+	const char *key_id; /* of a well-formed key, known or not; else NULL */
 	enum custody_role role;
 	struct store_scope scope;
 };

@@ -2,8 +2,10 @@
  * an error. */
 #include "custody/dispense.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "custody/accept.h"
+#include "custody/trouble.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/report.h"
@@ -46,16 +48,69 @@ static enum err explain(
 	return refuse(w, c, asked, ERR_TOKEN_UNAVAILABLE);
 }
 
+struct unreadable {
+	const struct custody_dispense *asked;
+	enum err why;
+};
+
+static enum err quarantine(
+	struct work *w, struct store_db *db, const struct custody_dispense *asked)
+{
+	const struct custody_trouble trouble = {asked->served.connection_id, asked->client,
+		asked->provider->name, "sealed_unreadable", NULL};
+	int64_t incident_id = 0;
+	int marked = 0;
+	enum err err = store_token_quarantine(
+		w, db, asked->served.connection_id, asked->served.generation, &marked);
+
+	if (err || !marked)
+		return err;
+	err = custody_trouble_open(w, db, &trouble, &incident_id);
+	return err ? err
+		   : store_audit_add(w, db,
+			     &(struct store_event){.action = "token.quarantined",
+				     .client = asked->client,
+				     .provider = asked->provider->name,
+				     .connection_id = asked->served.connection_id,
+				     .incident_id = incident_id,
+				     .generation = asked->served.generation,
+				     .reason = "sealed_unreadable"});
+}
+
+static enum err record_unreadable(struct work *w, struct store_db *db, void *context)
+{
+	const struct unreadable *u = context;
+	enum err err = u->why == ERR_SEALED ? quarantine(w, db, u->asked) : ERR_OK;
+
+	return err ? err
+		   : store_audit_add(w, db,
+			     &(struct store_event){.action = "token.read",
+				     .outcome = "error",
+				     .client = u->asked->client,
+				     .provider = u->asked->provider->name,
+				     .connection_id = u->asked->served.connection_id,
+				     .generation = u->asked->served.generation,
+				     .reason = err_slug(u->why)});
+}
+
+/* The read was noted when the row was found; that nothing came of it has to be noted too. */
 static enum err unseal(struct work *w, const struct custody *c, struct custody_dispense *asked)
 {
 	const struct vault_binding binding = custody_token_binding(
 		asked->client, asked->provider->name, "access", asked->served.generation);
 	const struct vault_blob blob = {
 		(unsigned char *)(uintptr_t)asked->served.access.bytes, asked->served.access.n};
+	struct unreadable u = {.asked = asked};
 
-	if (!blob.bytes)
-		return ERR_OK;
-	return vault_seal_open(w, c->keyring, VAULT_RING_TOKEN, &binding, &blob, &asked->access);
+	if (blob.bytes)
+		u.why = vault_seal_open(
+			w, c->keyring, VAULT_RING_TOKEN, &binding, &blob, &asked->access);
+	if (u.why && store_db_transaction(w, c->db, record_unreadable, &u))
+		log_event(LOG_ERROR, "audit.not_written", LOG_TEXT("action", "token.read"),
+			LOG_TEXT("request", w->origin.request_id));
+	if (u.why)
+		w->retry_after_s = RETRY_AFTER_S;
+	return u.why;
 }
 
 enum err custody_dispense(struct work *w, const struct custody *c, struct custody_dispense *asked)
@@ -64,7 +119,7 @@ enum err custody_dispense(struct work *w, const struct custody *c, struct custod
 		.client = asked->client,
 		.provider = asked->provider->name,
 		.host = store_audit_host(),
-		.known_generation = asked->known_generation,
+		.known = asked->known,
 		.min_ttl_s = asked->min_ttl_s < 0 ? CUSTODY_MIN_TTL_S : asked->min_ttl_s,
 		.strict = asked->min_ttl_s >= 0,
 	};

@@ -10,8 +10,8 @@
 struct custody_dispense {
 	const char *client;
 	const struct oauth_provider *provider;
-	int64_t known_generation; /* the caller's ETag; 0: none */
-	int64_t min_ttl_s;        /* -1: not asked for */
+	const char *known; /* generations the caller has, as store_read takes them */
+	int64_t min_ttl_s; /* -1: not asked for */
 	/* answered */
 	struct store_served served;
 	struct secret *access;  /* NULL when the caller has this generation already */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "custody/accept.h"
 #include "custody/app.h"
+#include "custody/trouble.h"
 #include "store/connection.h"
 #include "store/token.h"
 #include "vault/copy.h"
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COPY_MAX_BYTES ((size_t)64 * 1024)
 #define ENVIRONMENT_MAX_BYTES ((size_t)32 * 1024)
@@ -55,7 +57,7 @@ static enum err open_all(struct work *w, struct distribution *d)
 	if (!err)
 		err = open_token(w, d, "refresh", &d->row.refresh, &d->refresh);
 	if (!err && d->provider)
-		err = custody_app_at(w, d->c, d->provider, d->row.client, d->row.app_id,
+		err = custody_app_at(w, d->c, d->provider, d->row.app_id,
 			oauth_provider_datacenter(d->provider, d->row.datacenter), &d->app);
 	return err;
 }
@@ -125,7 +127,7 @@ static enum err write_copy(struct work *w, const struct distribution *d)
 static int is_plain(const char *value)
 {
 	for (const char *c = value; *c; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("._~+/=:-", *c))
+		if (!isalnum((unsigned char)*c) && !strchr("._~+/=:%@,-", *c))
 			return 0;
 	return *value != '\0';
 }
@@ -173,7 +175,12 @@ static enum err environment_dir(struct work *w, const struct distribution *d, in
 	int dir;
 	enum err err = file_open_dir(w, AT_FDCWD, runtime, 0, 0, &dir);
 
-	return err ? err : file_open_dir(w, dir, "env", 1, 0750, fd);
+	if (!err)
+		err = file_open_dir(w, dir, "env", 1, 0750, fd);
+	if (!err && d->c->environment_gid != (gid_t)-1 &&
+		fchown(*fd, (uid_t)-1, d->c->environment_gid) < 0)
+		err = work_cause(w, ERR_IO, "chown");
+	return err;
 }
 
 static const char *environment_name(struct work *w, const struct distribution *d)
@@ -228,6 +235,23 @@ static int attempted(struct work *w, const struct distribution *d, const char *s
 	return !err;
 }
 
+/* Recovered is what is proved and distributed; a store left behind is an incident of ours. */
+static enum err settle(struct work *w, struct store_db *db, const struct distribution *d,
+	const char *cause, int whole)
+{
+	struct custody_trouble trouble = {
+		d->connection_id, d->row.client, d->row.provider, cause, NULL};
+	int64_t incident_id = 0;
+
+	if (whole)
+		return d->row.generation
+			       ? custody_trouble_resolve(w, db, &trouble, d->row.generation)
+			       : ERR_OK;
+	trouble.cause = "our_fault";
+	trouble.reason = "a store outside the database could not be brought up to date";
+	return custody_trouble_open(w, db, &trouble, &incident_id);
+}
+
 static enum err distribute(struct work *w, struct store_db *db, void *context)
 {
 	struct distribution *d = context;
@@ -242,16 +266,17 @@ static enum err distribute(struct work *w, struct store_db *db, void *context)
 	holds = d->row.generation != 0;
 	if (holds)
 		err = open_all(w, d);
+	if (!err && holds && !d->provider)
+		err = work_cause(w, ERR_CONFIG, "the provider's definition is gone");
 	if (err)
 		return err;
-	if (holds && !d->provider)
-		return work_cause(w, ERR_CONFIG, "the provider's definition is gone");
 	file = attempted(w, d, "file", holds ? write_copy(w, d) : remove_copy(w, d));
 	environment = attempted(
 		w, d, "environment", holds ? write_environment(w, d) : remove_environment(w, d));
 	*d->persisted = (struct custody_persisted){holds, holds && file, holds && environment};
-	return store_connection_distributed(w, db, d->connection_id, file ? d->row.generation : -1,
+	err = store_connection_distributed(w, db, d->connection_id, file ? d->row.generation : -1,
 		environment ? d->row.generation : -1);
+	return err ? err : settle(w, db, d, connection.cause, file && environment);
 }
 
 enum err custody_distribute(struct work *w, const struct custody *c, int64_t connection_id,
@@ -259,6 +284,8 @@ enum err custody_distribute(struct work *w, const struct custody *c, int64_t con
 {
 	struct distribution d = {.c = c, .connection_id = connection_id, .persisted = persisted};
 
+	enum err err = store_db_ready(w, c->db);
+
 	*persisted = (struct custody_persisted){1, 0, 0};
-	return store_db_transaction(w, c->db, distribute, &d);
+	return err ? err : store_db_transaction(w, c->db, distribute, &d);
 }

@@ -12,9 +12,9 @@ struct custody_persisted {
 
 /*
  * Makes copy and environment file what the connection's row says: written, or removed with the
- * token. The connection is locked meanwhile, so that two never overtake each other. A store that
- * fails is logged and left behind in the row, and is no error. Returns: the database's errors,
- * ERR_SEALED, ERR_KEY_UNKNOWN.
+ * token; then the open incident is resolved. The connection is locked meanwhile, so that two never
+ * overtake each other. A store that fails is logged, left behind in the row and an incident, and no
+ * error. Returns: the database's errors, ERR_SEALED, ERR_KEY_UNKNOWN.
  */
 enum err custody_distribute(struct work *w, const struct custody *c, int64_t connection_id,
 	struct custody_persisted *persisted) MUST_CHECK;

@@ -114,8 +114,16 @@ static enum err begin(struct work *w, struct store_db *db, void *context)
 {
 	struct beginning *b = context;
 	int is_new = 0;
-	enum err err = store_connection_ensure(
-		w, db, b->flow->client, b->provider->name, &b->attempt.connection_id, &is_new);
+	int64_t *id = &b->attempt.connection_id;
+	enum err err =
+		store_client_get(w, db, b->flow->client, NULL); /* once more: it may be gone */
+
+	if (err)
+		return err;
+	err = b->flow->may_connect
+		      ? store_connection_ensure(
+				w, db, b->flow->client, b->provider->name, id, &is_new)
+		      : store_connection_find(w, db, b->flow->client, b->provider->name, id);
 
 	if (!err && is_new)
 		err = note(w, db, b, "connection.added");
@@ -135,7 +143,7 @@ enum err custody_flow_begin(struct work *w, const struct custody *c, struct cust
 	if (!err)
 		err = store_client_get(w, c->db, flow->client, NULL);
 	if (!err)
-		err = custody_app_find(w, c, b.provider, flow->client, NULL, &b.app);
+		err = custody_app_find(w, c, b.provider, flow->client, &b.app);
 	if (err)
 		return err;
 	b.attempt.app_id = b.app.row.id;

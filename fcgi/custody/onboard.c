@@ -49,7 +49,9 @@ static enum err onboard(struct work *w, struct store_db *db, void *context)
 		err = note(w, db, o->is_new ? "client.added" : "client.changed", o->client, NULL);
 	if (err || !o->providers)
 		return err;
-	err = take_away(w, db, o);
+	err = store_connection_lock_all(w, db, o->client);
+	if (!err)
+		err = take_away(w, db, o);
 	for (size_t i = 0; !err && i < o->provider_count; i++)
 		err = connect_one(w, db, o->client, o->providers[i]);
 	return err;
@@ -91,8 +93,10 @@ enum err custody_onboard_connect(
 static enum err remove_client(struct work *w, struct store_db *db, void *context)
 {
 	const char *client = context;
-	enum err err = store_client_remove(w, db, client);
+	enum err err = store_connection_lock_all(w, db, client);
 
+	if (!err)
+		err = store_client_remove(w, db, client);
 	return err ? err : note(w, db, "client.removed", client, NULL);
 }
 

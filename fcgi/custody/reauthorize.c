@@ -66,7 +66,7 @@ enum err custody_reauthorize(
 	if (!err)
 		err = store_client_get(w, c->db, asked->client, NULL);
 	if (!err)
-		err = store_app_find(w, c->db, asked->provider, asked->client, NULL, &app);
+		err = store_app_find(w, c->db, asked->provider, asked->client, "", &app);
 	if (!err)
 		err = store_connection_find(
 			w, c->db, asked->client, asked->provider, &r.connection_id);

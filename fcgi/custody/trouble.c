@@ -3,7 +3,6 @@
 #include "custody/trouble.h"
 
 #include "base/jout.h"
-#include "base/text.h"
 #include "store/audit.h"
 #include "store/incident.h"
 #include "store/report.h"
@@ -58,8 +57,6 @@ enum err custody_trouble_open(struct work *w, struct store_db *db,
 
 	if (err)
 		return err;
-	if (text_equal(cause, "none"))
-		cause = "emergency";
 	err = store_incident_open(
 		w, db, trouble->connection_id, cause, trouble->reason, incident_id, &is_new);
 	if (err || !is_new)

@@ -8,7 +8,7 @@
 struct custody_trouble {
 	int64_t connection_id;
 	const char *client, *provider;
-	const char *cause; /* NULL: the connection's own, or "emergency" when it has none */
+	const char *cause; /* NULL: the connection's own */
 	const char *reason;
 };
 

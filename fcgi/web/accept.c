@@ -6,6 +6,7 @@
 #include "web/accept.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -16,11 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LISTENING 0
 #define READ_LIMIT_S 20
+#define WRITE_LIMIT_S 10
 #define FAILED_ACCEPT_NS 50000000L
 
 static FCGX_Request request;
@@ -64,12 +67,22 @@ enum err web_accept_init(struct work *w)
 	return ERR_OK;
 }
 
+/* ppoll() looks at the socket first: under a backlog that never empties a blocked signal would
+ * never be let in. */
+static int must_stop(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 enum web_accepted web_accept_wait(void)
 {
 	struct pollfd fd = {.fd = LISTENING, .events = POLLIN};
 	int ready;
 
-	if (stopping)
+	if (stopping || must_stop())
 		return WEB_STOPPED;
 	ready = ppoll(&fd, 1, NULL, &while_waiting);
 	if (stopping && ready <= 0)
@@ -135,6 +148,15 @@ static void note_failure(int error)
 	nanosleep(&(struct timespec){0, FAILED_ACCEPT_NS}, NULL);
 }
 
+/* A reader that takes nothing must not hold a worker: nginx keeps far more of an answer than any
+ * token needs. */
+static void limit_writing(void)
+{
+	const struct timeval limit = {.tv_sec = WRITE_LIMIT_S};
+
+	setsockopt(request.ipcFd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 enum web_accepted web_accept_read(struct work *w, struct web_raw *raw)
 {
 	int result;
@@ -150,10 +172,11 @@ enum web_accepted web_accept_read(struct work *w, struct web_raw *raw)
 	read_params(w, raw);
 	read_body(w, raw);
 	alarm(0);
+	limit_writing();
 	if (!raw->body_too_large && FCGX_GetError(request.in)) {
 		/* libfcgi takes the end of the connection for the end of the request; half of one
 		 * must have no effect. */
-		FCGX_Free(&request, 1);
+		web_accept_abort();
 		return WEB_AGAIN;
 	}
 	return WEB_ACCEPTED;
@@ -164,8 +187,28 @@ int web_accept_write(const void *bytes, size_t n)
 	return FCGX_PutStr(bytes, (int)n, request.out) == (int)n;
 }
 
+/* What libfcgi read and wrote holds credentials, codes and tokens, and libfcgi frees it as it is.
+ */
+static void wipe(void)
+{
+	for (char **param = request.envp; param && *param; param++)
+		secret_wipe(*param, strlen(*param));
+	if (request.in && request.in->stopUnget && request.in->stop > request.in->stopUnget)
+		secret_wipe(
+			request.in->stopUnget, (size_t)(request.in->stop - request.in->stopUnget));
+	if (request.out && FCGX_FFlush(request.out) == 0 && request.out->stop > request.out->wrNext)
+		secret_wipe(request.out->wrNext, (size_t)(request.out->stop - request.out->wrNext));
+}
+
 void web_accept_finish(void)
 {
+	wipe();
 	request.keepConnection = 0; /* waiting on a kept one would bind this whole process */
 	FCGX_Finish_r(&request);
+}
+
+void web_accept_abort(void)
+{
+	wipe();
+	FCGX_Free(&request, 1);
 }

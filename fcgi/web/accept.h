@@ -34,7 +34,10 @@ enum web_accepted web_accept_read(struct work *w, struct web_raw *raw);
 /* Sends bytes of the answer, headers first. Returns 0 when the other side has gone. */
 int web_accept_write(const void *bytes, size_t n);
 
-/* Ends the answer. */
+/* Ends the answer, and wipes what libfcgi held of the request. */
 void web_accept_finish(void);
+
+/* Breaks the answer off, so that the caller sees that it is not whole. */
+void web_accept_abort(void);
 
 #endif

@@ -17,8 +17,4 @@ enum err web_gate_admit(struct web_request *r) MUST_CHECK;
  */
 enum err web_gate_scope(struct web_request *r, const char *client, const char *provider) MUST_CHECK;
 
-/* Whether an address lies in one of the comma separated networks; a network that is none is never
- * hit. */
-int web_gate_in_networks(const char *address, const char *networks);
-
 #endif

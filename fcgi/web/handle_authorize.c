@@ -8,7 +8,8 @@ enum err web_handle_authorize(struct web_request *r)
 {
 	struct custody_flow flow = {.client = web_request_text(r, "clientId"),
 		.provider = web_request_text(r, "provider"),
-		.kind = CUSTODY_FLOW_AUTHORIZE};
+		.kind = CUSTODY_FLOW_AUTHORIZE,
+		.may_connect = r->caller.role == CUSTODY_ADMIN};
 	struct web_reply reply;
 	enum err err = web_gate_scope(r, flow.client, flow.provider);
 
@@ -57,7 +58,8 @@ enum err web_handle_emergency(struct web_request *r)
 	struct custody_flow flow = {.client = web_request_text(r, "clientId"),
 		.provider = web_request_text(r, "provider"),
 		.reason = web_request_text(r, "reason"),
-		.kind = CUSTODY_FLOW_EMERGENCY};
+		.kind = CUSTODY_FLOW_EMERGENCY,
+		.may_connect = 1};
 	struct web_reply reply;
 	enum err err = defaults(r, &flow);
 

@@ -32,7 +32,8 @@ static enum err page(struct web_request *r, const struct custody_callback *callb
 			"You can close this page."},
 	};
 
-	return web_reply_page(r, &page);
+	web_reply_page(r, &page);
+	return ERR_OK;
 }
 
 static enum err check(struct web_request *r, const char *name)

@@ -21,7 +21,7 @@ static int is_writable(const struct web_request *r, enum conf_option dir)
 
 enum err web_handle_readyz(struct web_request *r)
 {
-	enum err database = store_db_ready(r->w, r->c->db);
+	enum err database = store_db_check(r->w, r->c->db);
 	int spool = is_writable(r, CONF_state_dir), runtime = is_writable(r, CONF_runtime_dir);
 	int ready = !database && spool;
 	struct web_reply reply;
@@ -30,7 +30,9 @@ enum err web_handle_readyz(struct web_request *r)
 	jout_bool(&reply.json, "ready", ready);
 	jout_object(&reply.json, "checks");
 	jout_text(&reply.json, "database", database ? err_slug(database) : "ok");
-	jout_text(&reply.json, "keys", "ok"); /* a worker without keys does not start */
+	/* a worker without keys does not start; one that has them goes on when their files are
+	 * spoilt */
+	jout_text(&reply.json, "keys", vault_keyring_is_stale(r->c->keyring) ? "unsafe" : "ok");
 	jout_text(&reply.json, "spool", spool ? "ok" : "not_writable");
 	jout_text(&reply.json, "environment", runtime ? "ok" : "not_writable");
 	jout_end_object(&reply.json);

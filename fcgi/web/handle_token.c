@@ -6,26 +6,46 @@
 #include "web/reply.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* The generation an If-None-Match names; 0: none of ours. Source: RFC 9110 section 13.1.2. */
-static int64_t known_generation(const char *etag)
+#define KNOWN_MAX_BYTES 4096
+
+/* The generation a tag names; 0 for one that is none of ours. A weak tag counts as a strong one. */
+static int64_t read_tag(struct work *w, const char *at, size_t n)
 {
 	int64_t generation = 0;
-	char digits[20];
-	size_t n;
 
-	if (!etag)
+	if (n > 2 && text_starts(at, "W/")) {
+		at += 2;
+		n -= 2;
+	}
+	while (n && strchr(" \t", at[n - 1]))
+		n--;
+	if (n < 3 || at[0] != '"' || at[n - 1] != '"' || at[1] == '0')
 		return 0;
-	if (text_starts(etag, "W/"))
-		etag += 2;
-	n = *etag == '"' ? strcspn(etag + 1, "\"") : sizeof(digits);
-	if (n >= sizeof(digits) || etag[n + 1] != '"' || etag[n + 2])
-		return 0;
-	memcpy(digits, etag + 1, n);
-	digits[n] = '\0';
-	return text_to_int(digits, 1, INT64_MAX, &generation) ? generation : 0;
+	return text_to_int(arena_strndup(&w->arena, at + 1, n - 2), 1, INT64_MAX, &generation)
+		       ? generation
+		       : 0;
+}
+
+/* The generations an If-None-Match names, as a PostgreSQL array. Source: RFC 9110 sections 8.8.3
+ * and 13.1.2. */
+static const char *known_generations(struct work *w, const char *header)
+{
+	const char *at = header ? header : "";
+	struct buf known;
+
+	buf_init(&known, w, KNOWN_MAX_BYTES);
+	while (*at) {
+		size_t n = strcspn(at, ",");
+		int64_t generation = read_tag(w, at, n);
+
+		if (generation)
+			buf_printf(&known, "%s%" PRId64, known.len ? "," : "", generation);
+		at += n + (at[n] == ',');
+		at += strspn(at, " \t");
+	}
+	return work_printf(w, "{%s}", known.data);
 }
 
 static enum err give(struct web_request *r, const struct custody_dispense *asked, const char *etag)
@@ -55,7 +75,7 @@ enum err web_handle_token(struct web_request *r)
 	const struct web_value *min_ttl = web_request_value(r, "min_ttl");
 	struct custody_dispense asked = {
 		.client = web_request_text(r, "clientId"),
-		.known_generation = known_generation(r->raw.if_none_match),
+		.known = known_generations(r->w, r->raw.if_none_match),
 		.min_ttl_s = min_ttl->text ? min_ttl->number : -1,
 	};
 	const char *etag;

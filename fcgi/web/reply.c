@@ -152,20 +152,27 @@ static void compose_problem(struct web_request *r, enum err err, struct jout *j)
 	jout_end_object(j);
 }
 
+/* A fault of ours may have struck after the change was made. */
+static const char *default_lead(enum err err)
+{
+	return err_status(err) < 500
+		       ? "Nothing was changed."
+		       : "It is not certain what came of it: look at the connection's health.";
+}
+
 static void send_page_of(struct web_request *r, enum err err, const char *allow)
 {
 	struct web_page page = {.status = err_status(err),
 		.title = err_title(err),
 		.allow = allow,
-		.lead = r->w->detail ? r->w->detail : "Nothing was changed."};
+		.lead = r->w->detail ? r->w->detail : default_lead(err)};
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->w->fault_count && n < 6; i++)
 		page.lines[n++] =
 			work_printf(r->w, "%s %s", r->w->faults[i].field, r->w->faults[i].reason);
 	page.lines[n] = work_printf(r->w, "Request %s", r->w->origin.request_id);
-	if (web_reply_page(r, &page))
-		work_forgive(r->w);
+	web_reply_page(r, &page);
 }
 
 void web_reply_error(struct web_request *r, enum err err, const char *allow)
@@ -215,7 +222,7 @@ static void element(struct buf *buf, const char *tag, const char *text)
 	buf_printf(buf, "</%s>\n", tag);
 }
 
-enum err web_reply_page(struct web_request *r, const struct web_page *page)
+void web_reply_page(struct web_request *r, const struct web_page *page)
 {
 	struct buf buf;
 
@@ -235,5 +242,4 @@ enum err web_reply_page(struct web_request *r, const struct web_page *page)
 		page->allow);
 	if (!r->head)
 		web_accept_write(buf.data, buf.len);
-	return ERR_OK;
 }

@@ -43,6 +43,6 @@ struct web_page {
 	const char *allow;    /* the methods there are, for a 405; or NULL */
 	const char *lines[8]; /* up to the first NULL */
 };
-enum err web_reply_page(struct web_request *r, const struct web_page *page) MUST_CHECK;
+void web_reply_page(struct web_request *r, const struct web_page *page);
 
 #endif

@@ -61,14 +61,14 @@ static const struct web_field client_put_fields[] = {CLIENT_IN_PATH,
 
 const struct web_route web_routes[] = {
 	{"GET", "/api/oauth/authorize/:clientId", web_handle_authorize, ADMIN_OPERATOR,
-		WEB_POOL_FLOW, 0, 0, authorize_fields},
+		WEB_POOL_FAST, 0, 0, authorize_fields},
 	{"GET", "/api/oauth/callback/:provider", web_handle_callback, WEB_BY_STATE, WEB_POOL_FLOW,
 		0, 1, callback_fields},
 	{"POST", "/api/oauth/reauthorize/:clientId", web_handle_reauthorize, ADMIN, WEB_POOL_FAST,
 		0, 0, reauthorize_fields},
-	{"POST", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FLOW, 0, 0,
+	{"POST", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,
 		emergency_post_fields},
-	{"GET", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FLOW, 0, 0,
+	{"GET", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,
 		emergency_get_fields},
 	{"GET", "/divine/oauth/health", web_handle_health, ADMIN_OPERATOR_AUDITOR, WEB_POOL_FAST, 1,
 		0, health_fields},
@@ -141,6 +141,7 @@ enum err web_route_match(struct web_request *r, const char **allow)
 		if (!fits(r->w, route->pattern, r->path, values))
 			continue;
 		if (takes(route, r->raw.method)) {
+			*allow = NULL;
 			r->route = route;
 			return decode(r, values);
 		}

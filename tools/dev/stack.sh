@@ -243,14 +243,14 @@ wait_for() { # SECONDS COMMAND...
 
 start_supervisor() {
 	local options=() pool sockets=$data/sock
-	local slow=$((workers < 4 ? workers : 4)) flow=$((workers < 2 ? workers : 2))
+	local slow=$((workers < 4 ? workers : 4)) flow=$((workers < 4 ? workers : 4))
 	if [[ -n $demo && -x $bin/vestal-refresh ]]; then
 		printf '#!/bin/bash\nexec %q --due\n' "$bin/vestal-refresh" | put "$data/run/minutely"
 		"${as_account[@]}" chmod 755 "$data/run/minutely"
 		options=(--minutely "$data/run/minutely")
 	fi
 	"${as_account[@]}" rm -f "$sockets"/{fast,provider,flow}.sock # of the last run: the new ones are waited for
-	background supervise python3 "$data/dev/supervise.py" --run "$data/run" --log "$data/log/worker.log" "${options[@]}" \
+	background supervise python3 "$data/dev/supervise.py" --run "$data/run" --log "$data/log/worker.log" --patience "$((2 * $(effective provider_timeout_s) + 20))" "${options[@]}" \
 		"fast=$workers=$sockets/fast.sock" "provider=$slow=$sockets/provider.sock" "flow=$flow=$sockets/flow.sock" \
 		-- "$bin/vestal-fcgi"
 	for pool in fast provider flow; do
@@ -270,7 +270,7 @@ render_nginx() {
 	"$data/dev/render" "$data/dev/vestal.conf.in" "LISTEN=$listen" "TRUSTED_PROXIES=$proxies" \
 		"SOCKETS=$data/sock" "LOGS=$data/log" "HTML=$share/html" \
 		"RATE_PER_KEY=$(effective rate_per_key)" "RATE_PER_ADDRESS=$(effective rate_per_address)" \
-		"WAIT_SLOW=$((3 * $(effective provider_timeout_s) + 15))s" # a callback asks three times: exchange, probe, identity
+		"WAIT_SLOW=$((3 * $(effective provider_timeout_s) + 15))s" # a callback asks more than once
 }
 
 start_nginx() {

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Keeps a fixed number of workers alive, whatever is killed.
 
-    supervise.py --run DIR --log FILE [--minutely COMMAND] NAME=COUNT=SOCKET... -- PROGRAM [ARGUMENT]...
+    supervise.py --run DIR --log FILE [--minutely COMMAND] [--patience SECONDS] NAME=COUNT=SOCKET... -- PROGRAM [ARGUMENT]...
 
 Each NAME is a pool: COUNT processes `PROGRAM ARGUMENT... --pool NAME` share the listening SOCKET as descriptor 0.
 Three processes run this file. One holds DIR/leader.lock and runs the workers; two wait for that lock with the same
@@ -24,7 +24,6 @@ import time
 PLACES = ("place.0", "place.1", "place.2")  # the leader's own and two more
 LONGEST_PAUSE_S = 2.0
 STEADY_S = 1.0  # a worker that lived this long did not fail at its start
-PATIENCE_S = 40.0  # for the last request; providers are given 20 seconds
 PR_SET_PDEATHSIG = 1
 WATCHED = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
 
@@ -145,6 +144,7 @@ class Supervisor:
 
     def start_standby(self, place: str) -> subprocess.Popen:
         options = ["--run", self.options.run, "--log", self.options.log, "--place", place,
+                   "--patience", str(self.options.patience),
                    "--sockets", ",".join(map(str, self.sockets))]
         if self.options.minutely:
             options += ["--minutely", self.options.minutely]
@@ -177,7 +177,7 @@ class Supervisor:
         say("stopping")
         for process in processes:
             process.terminate()
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.options.patience
         for process in processes:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
@@ -195,6 +195,7 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--run", required=True)
     parser.add_argument("--log", required=True)
     parser.add_argument("--minutely")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds for the last request")
     parser.add_argument("--place", help=argparse.SUPPRESS)
     parser.add_argument("--sockets", help=argparse.SUPPRESS)
     parser.add_argument("pools", nargs="+")

@@ -65,6 +65,7 @@ static void a_good_key_says_who_calls(void **state)
 	assert_null(caller.scope.providers);
 	unit_same("actor", s->w.origin.actor, work_printf(&s->w, "key:%s", id_of(s, key)));
 	unit_same("id", fake_db_param(STMT_API_KEY_GET, 0, 1), id_of(s, key));
+	unit_same("key_id", caller.key_id, id_of(s, key));
 	unit_same("address", fake_db_param(STMT_API_KEY_GET, 0, 2), "192.0.2.1");
 }
 

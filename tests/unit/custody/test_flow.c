@@ -31,8 +31,11 @@ static enum err begin(struct service *s, struct custody_flow *flow)
 
 static struct custody_flow flow_of(enum custody_flow_kind kind)
 {
-	return (struct custody_flow){
-		.client = "acme", .provider = "zoho_crm", .reason = "test", .kind = kind};
+	return (struct custody_flow){.client = "acme",
+		.provider = "zoho_crm",
+		.reason = "test",
+		.kind = kind,
+		.may_connect = 1};
 }
 
 /* A parameter of the authorization URL; it needs no decoding. */
@@ -144,6 +147,10 @@ static void one_commit_holds_attempt_and_event(void **state)
 	lay(s);
 	assert_int_equal(begin(s, &flow), ERR_OK);
 	assert_int_equal(fake_db_call(STMT_ATTEMPT_BEGIN, 0)->fate, FAKE_DB_COMMITTED);
+	/* the client may have gone since it was looked for */
+	assert_int_equal(fake_db_count(STMT_CLIENT_GET), 2);
+	assert_int_equal(fake_db_call(STMT_CLIENT_GET, 0)->fate, FAKE_DB_PLAIN);
+	assert_int_equal(fake_db_call(STMT_CLIENT_GET, 1)->fate, FAKE_DB_COMMITTED);
 	assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 1);
 	assert_int_equal(fake_db_call(STMT_AUDIT_ADD, 0)->fate, FAKE_DB_COMMITTED);
 	unit_same("action", fake_db_param(STMT_AUDIT_ADD, 0, 8), "authorize.started");
@@ -221,7 +228,8 @@ static void an_emergency_opens_an_incident_or_joins_it(void **state)
 	lay(s);
 	assert_int_equal(begin(s, &flow), ERR_OK);
 	assert_int_equal(flow.incident_id, 99);
-	unit_same("cause", fake_db_param(STMT_INCIDENT_OPEN, 0, 2), "emergency");
+	/* the cause is the connection's own; an emergency is no cause */
+	unit_same("cause", fake_db_param(STMT_INCIDENT_OPEN, 0, 2), "none");
 	unit_same("incident", fake_db_param(STMT_ATTEMPT_BEGIN, 0, 4), "99");
 	unit_same("kind", fake_db_param(STMT_ATTEMPT_BEGIN, 0, 5), "emergency");
 	assert_int_equal(fake_db_call(STMT_OUTBOX_ADD, 0)->fate, FAKE_DB_COMMITTED);
@@ -235,6 +243,48 @@ static void an_emergency_opens_an_incident_or_joins_it(void **state)
 	assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 2);
 }
 
+static void a_connection_that_is_made_is_audited(void **state)
+{
+	struct service *s = *state;
+	struct custody_flow flow = flow_of(CUSTODY_FLOW_AUTHORIZE);
+
+	lay(s);
+	fake_db_no_rows(STMT_CONNECTION_ENSURE);
+	FAKE_DB_ROW(STMT_CONNECTION_ENSURE, "42", "t");
+	assert_int_equal(begin(s, &flow), ERR_OK);
+	assert_int_equal(fake_db_count(STMT_CONNECTION_FIND), 0);
+	assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 2);
+	unit_same("action", fake_db_param(STMT_AUDIT_ADD, 0, 8), "connection.added");
+	unit_same("action", fake_db_param(STMT_AUDIT_ADD, 1, 8), "authorize.started");
+}
+
+static void who_may_not_connect_needs_a_connection(void **state)
+{
+	static const enum custody_flow_kind kinds[] = {
+		CUSTODY_FLOW_AUTHORIZE, CUSTODY_FLOW_EMERGENCY};
+	struct service *s = *state;
+
+	lay(s);
+	for (size_t i = 0; i < UNIT_COUNT(kinds); i++) {
+		struct custody_flow flow = flow_of(kinds[i]);
+
+		flow.may_connect = 0;
+		fake_db_no_rows(STMT_CONNECTION_FIND);
+		assert_int_equal(begin(s, &flow), ERR_CONNECTION_UNKNOWN);
+		unit_same("client", fake_db_param(STMT_CONNECTION_FIND, 0, 1), "acme");
+		unit_same("provider", fake_db_param(STMT_CONNECTION_FIND, 0, 2), "zoho_crm");
+		assert_int_equal(fake_db_call(STMT_CONNECTION_FIND, 0)->fate, FAKE_DB_ROLLED_BACK);
+		assert_int_equal(fake_db_count(STMT_INCIDENT_OPEN), 0);
+		assert_int_equal(fake_db_count(STMT_ATTEMPT_BEGIN), 0);
+		assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 0);
+		assert_int_equal(fake_db_count(STMT_CONNECTION_ENSURE), 0);
+		FAKE_DB_ROW(STMT_CONNECTION_FIND, "43");
+		assert_int_equal(begin(s, &flow), ERR_OK);
+		unit_same("connection", fake_db_param(STMT_ATTEMPT_BEGIN, 0, 2), "43");
+		assert_int_equal(fake_db_count(STMT_CONNECTION_ENSURE), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +296,8 @@ int main(void)
 		SERVICE_TEST(an_app_whose_secret_does_not_open_begins_nothing),
 		SERVICE_TEST(a_failure_on_the_way_takes_all_of_it_back),
 		SERVICE_TEST(an_emergency_opens_an_incident_or_joins_it),
+		SERVICE_TEST(a_connection_that_is_made_is_audited),
+		SERVICE_TEST(who_may_not_connect_needs_a_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

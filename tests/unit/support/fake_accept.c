@@ -47,6 +47,10 @@ void web_accept_finish(void)
 {
 }
 
+void web_accept_abort(void)
+{
+}
+
 static const char *end_of_head(void)
 {
 	const char *end = strstr(kept, "\r\n\r\n");

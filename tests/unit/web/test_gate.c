@@ -1,91 +1,10 @@
-/* The gate: networks, and who is let through to which route. */
+/* The gate: who is let through to which route, and what is kept of a refusal. */
 #include "ask.h"
 
 #include "base/text.h"
 #include "web/gate.h"
 
 #include <string.h>
-
-static void networks_hold_the_addresses_they_should(void **state)
-{
-	static const struct {
-		const char *address, *networks;
-		int in;
-	} cases[] = {
-		{"10.1.2.3", "10.0.0.0/8", 1},
-		{"11.1.2.3", "10.0.0.0/8", 0},
-		{"10.1.2.3", "10.9.9.9/8", 1},
-		{"10.1.2.3", "10.1.2.3", 1},
-		{"10.1.2.4", "10.1.2.3", 0},
-		{"10.1.2.4", "10.1.2.3/32", 0},
-		{"10.1.2.3", "10.1.2.2/31", 1},
-		{"10.1.2.4", "10.1.2.2/31", 0},
-		{"172.16.15.255", "172.16.0.0/12", 1},
-		{"172.31.255.255", "172.16.0.0/12", 1},
-		{"172.32.0.0", "172.16.0.0/12", 0},
-		{"192.0.2.127", "192.0.2.0/25", 1},
-		{"192.0.2.128", "192.0.2.0/25", 0},
-		{"1.2.3.4", "0.0.0.0/0", 1},
-		{"1.2.3.4", "::/0", 0},
-		{"::1", "0.0.0.0/0", 0},
-		{"2001:db8::1", "2001:db8::/32", 1},
-		{"2001:db9::1", "2001:db8::/32", 0},
-		{"2001:db8:8000::1", "2001:db8:8000::/33", 1},
-		{"2001:db8:7fff::1", "2001:db8:8000::/33", 0},
-		{"2001:DB8::1", "2001:db8:0:0:0:0:0:1/128", 1},
-		{"2001:db8::2", "2001:db8::1/128", 0},
-		{"::1", "::1", 1},
-		{"::2", "::1", 0},
-		{"::1", "::/0", 1},
-		/* an IPv4 address within IPv6 is one */
-		{"::ffff:10.1.2.3", "10.0.0.0/8", 1},
-		{"::ffff:a01:203", "10.0.0.0/8", 1},
-		{"10.1.2.3", "::ffff:10.1.2.3", 1},
-		{"::ffff:10.1.2.3", "::/0", 0},
-		{"::10.1.2.3", "10.0.0.0/8", 0},
-		{"::ffff:127.0.0.1", "127.0.0.0/8", 1},
-		/* lists */
-		{"192.168.1.1", "10.0.0.0/8,192.168.0.0/16", 1},
-		{"192.168.1.1", "10.0.0.0/8, 192.168.0.0/16 ,", 1},
-		{"192.168.1.1", ",, ,192.168.1.1", 1},
-		{"192.168.1.1", "10.0.0.0/8 garbage 192.168.0.0/16", 1},
-		{"192.168.1.1", "", 0},
-		{"192.168.1.1", ",", 0},
-		/* what is no network is never hit */
-		{"10.1.2.3", "10.0.0.0/33", 0},
-		{"10.1.2.3", "10.0.0.0/", 0},
-		{"10.1.2.3", "10.0.0.0/-0", 0},
-		{"10.1.2.3", "10.0.0.0/-8", 0},
-		{"10.1.2.3", "10.0.0.0/8x", 0},
-		{"10.1.2.3", "10.0.0.0/8/8", 0},
-		{"10.1.2.3", "10.0.0.0/ 8", 0},
-		{"10.1.2.3", "10.0.0.0/255.0.0.0", 0},
-		{"10.1.2.3", "10.0.0/8", 0},
-		{"10.1.2.3", "10", 0},
-		{"10.1.2.3", "/0", 0},
-		{"10.1.2.3", "0/0", 0},
-		{"10.1.2.3", "010.1.2.3", 0},
-		{"10.1.2.3", "*", 0},
-		{"10.1.2.3", "localhost", 0},
-		{"::1", "::1/129", 0},
-		{"::1", "[::1]", 0},
-		/* what is no address lies nowhere */
-		{NULL, "0.0.0.0/0, ::/0", 0},
-		{"", "0.0.0.0/0, ::/0", 0},
-		{"unix:", "0.0.0.0/0, ::/0", 0},
-		{"10.1.2", "0.0.0.0/0, ::/0", 0},
-		{"10.1.2.3 ", "0.0.0.0/0, ::/0", 0},
-		{"10.1.2.3:80", "0.0.0.0/0, ::/0", 0},
-		{"10.1.2.3, 10.0.0.1", "0.0.0.0/0, ::/0", 0},
-		{"::1%lo", "0.0.0.0/0, ::/0", 0},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < UNIT_COUNT(cases); i++)
-		if (web_gate_in_networks(cases[i].address, cases[i].networks) != cases[i].in)
-			fail_msg("%s in %s", cases[i].address ? cases[i].address : "(null)",
-				cases[i].networks);
-}
 
 static enum err admit(struct web_request *r)
 {
@@ -149,6 +68,17 @@ static const char *key_of(struct service *s, const char *role)
 	return secret_reveal(key.key);
 }
 
+static const char *id_of(struct service *s, const char *key)
+{
+	return arena_strndup(&s->arena, key + 4, 12); /* between "vst_" and "_" */
+}
+
+static void expect_no_secret(const struct fake_db_call *call, const char *key)
+{
+	for (size_t i = 0; i < call->n; i++)
+		unit_lacks("audit", call->params[i].text, key + 17); /* the secret's digits */
+}
+
 static void a_route_takes_its_roles_and_no_others(void **state)
 {
 	static const struct {
@@ -186,7 +116,9 @@ static void a_route_takes_its_roles_and_no_others(void **state)
 					roles[j].role, err_slug(err));
 			assert_int_equal(fake_db_count(STMT_AUDIT_ADD), !may);
 			assert_int_equal(web_gate_scope(&r, "acme", "zoho_crm"), ERR_OK);
+			assert_int_equal(fake_db_count(STMT_AUDIT_ADD), !may);
 			assert_int_equal(web_gate_scope(&r, "other", NULL), ERR_CLIENT_UNKNOWN);
+			assert_int_equal(fake_db_count(STMT_AUDIT_ADD), !may + 1);
 		}
 	}
 }
@@ -239,8 +171,96 @@ static void a_refusal_is_audited_with_its_route_and_no_credential(void **state)
 	unit_same("outcome", fake_db_param(STMT_AUDIT_ADD, 0, 9), "denied");
 	unit_same("reason", fake_db_param(STMT_AUDIT_ADD, 0, 16), "forbidden");
 	unit_same("object", fake_db_param(STMT_AUDIT_ADD, 0, 19), "/api/oauth/clients");
-	for (size_t i = 0; i < call->n; i++)
-		unit_lacks("audit", call->params[i].text, key + 17); /* the secret's digits */
+	unit_same("client", fake_db_param(STMT_AUDIT_ADD, 0, 10), NULL);
+	unit_same("key", fake_db_param(STMT_AUDIT_ADD, 0, 20), id_of(s, key));
+	expect_no_secret(call, key);
+}
+
+/* Which key was misused, and how, is for our records alone: the answer is the same for all. */
+static void a_refused_key_is_audited_with_its_id_and_the_cause(void **state)
+{
+	static const struct {
+		const char *reason;
+		int has_id;
+	} cases[] = {{"not a bearer credential", 0}, {"malformed", 0}, {"unknown", 1},
+		{"wrong secret", 1}};
+	struct service *s = *state;
+	const char *key = key_of(s, "admin");
+
+	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+		struct web_request r = ask(s, "GET", "/api/oauth/clients");
+
+		r.raw.authorization = work_printf(&s->w,
+			i == 0   ? "Basic %s"
+			: i == 1 ? "Bearer %sx"
+				 : "Bearer %s",
+			key);
+		fake_db_no_rows(STMT_API_KEY_GET);
+		if (i == 3)
+			FAKE_DB_ROW(STMT_API_KEY_GET, "test", "admin",
+				fake_db_bytea("01234567890123456789012345678901", 32), NULL, NULL,
+				"t");
+		fake_db_forget();
+		assert_int_equal(admit(&r), ERR_UNAUTHENTICATED);
+		assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 1);
+		unit_same("action", fake_db_param(STMT_AUDIT_ADD, 0, 8), "auth.failed");
+		unit_same("reason", fake_db_param(STMT_AUDIT_ADD, 0, 16), cases[i].reason);
+		unit_same(cases[i].reason, fake_db_param(STMT_AUDIT_ADD, 0, 20),
+			cases[i].has_id ? id_of(s, key) : NULL);
+		unit_same("actor", fake_db_param(STMT_AUDIT_ADD, 0, 4), "anonymous");
+		unit_same("detail", r.w->detail, NULL);
+		expect_no_secret(fake_db_call(STMT_AUDIT_ADD, 0), key);
+	}
+}
+
+static void a_client_out_of_reach_is_audited_by_name(void **state)
+{
+	static const char *const providers[] = {"zoho_crm", NULL};
+	struct service *s = *state;
+	const char *key = key_of(s, "service");
+	struct web_request r = ask(s, "GET", "/api/oauth/token/other");
+
+	r.raw.authorization = work_printf(&s->w, "Bearer %s", key);
+	assert_int_equal(admit(&r), ERR_OK);
+	assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 0);
+	for (size_t i = 0; i < UNIT_COUNT(providers); i++) {
+		fake_db_forget();
+		assert_int_equal(web_gate_scope(&r, "other", providers[i]), ERR_CLIENT_UNKNOWN);
+		assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 1);
+		unit_same("action", fake_db_param(STMT_AUDIT_ADD, 0, 8), "auth.failed");
+		unit_same("outcome", fake_db_param(STMT_AUDIT_ADD, 0, 9), "denied");
+		unit_same("client", fake_db_param(STMT_AUDIT_ADD, 0, 10), "other");
+		unit_same("provider", fake_db_param(STMT_AUDIT_ADD, 0, 11), providers[i]);
+		unit_same("reason", fake_db_param(STMT_AUDIT_ADD, 0, 16),
+			err_slug(ERR_CLIENT_UNKNOWN));
+		unit_same("object", fake_db_param(STMT_AUDIT_ADD, 0, 19),
+			"/api/oauth/token/:clientId");
+		unit_same("key", fake_db_param(STMT_AUDIT_ADD, 0, 20), id_of(s, key));
+	}
+}
+
+static void addresses_are_kept_in_their_plain_form(void **state)
+{
+	static const struct {
+		const char *address, *plain;
+	} cases[] = {
+		{"192.0.2.1", "192.0.2.1"},
+		{"::ffff:192.0.2.1", "192.0.2.1"},
+		{"2001:DB8:0::1", "2001:db8::1"},
+		{"unix:", NULL},
+		{"192.0.2.1, 10.0.0.1", NULL},
+		{"", NULL},
+		{NULL, NULL},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+		struct web_request r = ask(*state, "GET", "/healthz");
+
+		r.raw.address = cases[i].address;
+		web_gate_origin(&r);
+		unit_same(cases[i].address ? cases[i].address : "(null)", r.w->origin.address,
+			cases[i].plain);
+	}
 }
 
 static void a_database_that_is_away_is_not_a_bad_credential(void **state)
@@ -288,11 +308,13 @@ static void a_callback_needs_no_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SERVICE_TEST(networks_hold_the_addresses_they_should),
 		SERVICE_TEST(monitoring_is_for_this_host_and_named_networks),
 		SERVICE_TEST(a_route_takes_its_roles_and_no_others),
 		SERVICE_TEST(strangers_all_hear_the_same),
 		SERVICE_TEST(a_refusal_is_audited_with_its_route_and_no_credential),
+		SERVICE_TEST(a_refused_key_is_audited_with_its_id_and_the_cause),
+		SERVICE_TEST(a_client_out_of_reach_is_audited_by_name),
+		SERVICE_TEST(addresses_are_kept_in_their_plain_form),
 		SERVICE_TEST(a_database_that_is_away_is_not_a_bad_credential),
 		SERVICE_TEST(what_a_caller_sends_is_cleaned_for_our_records),
 		SERVICE_TEST(a_callback_needs_no_key),

@@ -168,6 +168,22 @@ static void other_methods_are_told_which_there_are(void **state)
 	}
 }
 
+/* One row of a path does not take the method, a later one does: then nothing is to be told. */
+static void a_path_of_several_methods_allows_nothing_once_it_is_found(void **state)
+{
+	static const char *const methods[] = {"GET", "POST"};
+
+	for (size_t i = 0; i < UNIT_COUNT(methods); i++) {
+		struct web_request r = ask(*state, methods[i], "/api/zoho/emergency-reauth");
+		const char *allow = "left from before";
+
+		assert_int_equal(web_request_begin(&r), ERR_OK);
+		assert_int_equal(web_route_match(&r, &allow), ERR_OK);
+		unit_same(methods[i], r.route->method, methods[i]);
+		unit_same(methods[i], allow, NULL);
+	}
+}
+
 static void a_request_without_method_or_address_is_none(void **state)
 {
 	struct web_request r = ask(*state, NULL, "/healthz");
@@ -188,6 +204,7 @@ int main(void)
 		SERVICE_TEST(paths_find_their_row),
 		SERVICE_TEST(other_paths_find_nothing),
 		SERVICE_TEST(other_methods_are_told_which_there_are),
+		SERVICE_TEST(a_path_of_several_methods_allows_nothing_once_it_is_found),
 		SERVICE_TEST(a_request_without_method_or_address_is_none),
 	};
 

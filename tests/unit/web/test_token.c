@@ -2,7 +2,10 @@
 #include "ask.h"
 
 #include "base/jin.h"
+#include "base/text.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #define URI "/api/oauth/token/acme?provider=zoho_crm"
@@ -28,33 +31,59 @@ static enum err get(struct service *s, const char *uri, const char *if_none_matc
 	return err ? err : r.route->handle(&r);
 }
 
-static void the_caller_s_generation_is_asked_with(void **state)
+static void the_caller_s_generations_are_asked_with(void **state)
 {
 	static const struct {
-		const char *if_none_match, *generation;
+		const char *if_none_match, *generations;
 	} cases[] = {
-		{NULL, NULL},
-		{"\"7\"", "7"},
-		{"W/\"7\"", "7"},
-		{"\"9223372036854775807\"", "9223372036854775807"},
-		{"", NULL},
-		{"7", NULL},
-		{"*", NULL},
-		{"\"7", NULL},
-		{"7\"", NULL},
-		{"\"\"", NULL},
-		{"\"", NULL},
-		{"W/", NULL},
-		{"w/\"7\"", NULL},
-		{"\"0\"", NULL},
-		{"\"-7\"", NULL},
-		{"\"+7\"", NULL},
-		{"\" 7\"", NULL},
-		{"\"7\" ", NULL},
-		{"\"7\", \"8\"", NULL},
-		{"\"7x\"", NULL},
-		{"\"9223372036854775808\"", NULL},
-		{"\"00000000000000000000000000000000000000007\"", NULL},
+		{NULL, "{}"},
+		{"\"7\"", "{7}"},
+		{"\"9223372036854775807\"", "{9223372036854775807}"},
+		/* a weak tag is as good */
+		{"W/\"7\"", "{7}"},
+		{"W/\"7\", \"8\", W/\"9\"", "{7,8,9}"},
+		{"w/\"7\"", "{}"},
+		{"W/", "{}"},
+		{"W/7", "{}"},
+		{"W \"7\"", "{}"},
+		/* lists */
+		{"\"7\", \"8\"", "{7,8}"},
+		{"\"8\",\"7\"", "{8,7}"},
+		{"\"7\" ", "{7}"},
+		{"\"7\" ,\t \"8\" , ", "{7,8}"},
+		{",, \"7\",,", "{7}"},
+		{"\"x\", \"7\", \"-8\", \"\", W/\"9\"", "{7,9}"},
+		{"\"a,b\", \"7\"", "{7}"},
+		{"\"7,8\"", "{}"},
+		{"\"a,\", \"7\", \",8,\"", "{7}"},
+		/* any tag: none of ours is named */
+		{"*", "{}"},
+		{"\"*\"", "{}"},
+		/* garbage */
+		{"", "{}"},
+		{" ", "{}"},
+		{",", "{}"},
+		{"7", "{}"},
+		{"7\"", "{}"},
+		{"7, 8", "{}"},
+		{"\"\"", "{}"},
+		{"\"", "{}"},
+		{"\"7", "{}"},
+		{"\"7x", "{}"},
+		{"\"0\"", "{}"},
+		{"\"07\"", "{}"},
+		{"\"-7\"", "{}"},
+		{"\"+7\"", "{}"},
+		{"\" 7\"", "{}"},
+		{"\"7 \"", "{}"},
+		{"\"7x\"", "{}"},
+		{"\"7}\"", "{}"},
+		{"\"7\"x", "{}"},
+		{"\"7\"\"8\"", "{}"},
+		{"'7'", "{}"},
+		{"{7}", "{}"},
+		{"\"9223372036854775808\"", "{}"},
+		{"\"00000000000000000000000000000000000000007\"", "{}"},
 	};
 	struct service *s = *state;
 
@@ -62,9 +91,30 @@ static void the_caller_s_generation_is_asked_with(void **state)
 		serve(s, 1);
 		assert_int_equal(get(s, URI, cases[i].if_none_match), ERR_OK);
 		unit_same(cases[i].if_none_match ? cases[i].if_none_match : "(null)",
-			fake_db_param(STMT_TOKEN_READ, 0, 3), cases[i].generation);
+			fake_db_param(STMT_TOKEN_READ, 0, 3), cases[i].generations);
 		assert_int_equal(fake_accept_status(), 200);
 	}
+}
+
+/* Whatever its length, what the database gets is an array. */
+static void a_long_list_is_cut_between_its_tags(void **state)
+{
+	enum { TAGS = 2000, MAX_BYTES = 16 * TAGS };
+	struct service *s = *state;
+	char *header = work_alloc(&s->w, MAX_BYTES);
+	const char *known, *at;
+	size_t n = 0;
+
+	for (int i = 0; i < TAGS; i++)
+		n += (size_t)snprintf(header + n, MAX_BYTES - n, "\"%d\", ", 1000000 + i);
+	serve(s, 1);
+	assert_int_equal(get(s, URI, header), ERR_OK);
+	known = fake_db_param(STMT_TOKEN_READ, 0, 3);
+	assert_true(text_starts(known, "{1000000,1000001,"));
+	for (at = known + 1; isdigit((unsigned char)*at); at += at[7] == ',' ? 8 : 7)
+		assert_int_equal(strspn(at, "0123456789"), 7);
+	assert_string_equal(at, "}");
+	assert_int_equal(at[-1] == ',', 0);
 }
 
 static void the_token_goes_out_with_its_generation(void **state)
@@ -171,7 +221,8 @@ static void an_unknown_client_is_told_from_an_unknown_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		SERVICE_TEST(the_caller_s_generation_is_asked_with),
+		SERVICE_TEST(the_caller_s_generations_are_asked_with),
+		SERVICE_TEST(a_long_list_is_cut_between_its_tags),
 		SERVICE_TEST(the_token_goes_out_with_its_generation),
 		SERVICE_TEST(who_has_it_already_gets_nothing),
 		SERVICE_TEST(min_ttl_is_strict_and_within_what_the_provider_grants),
