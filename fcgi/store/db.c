@@ -22,7 +22,6 @@
 #define PARAMS_MAX 24
 #define CONNECT_S "3" /* a host */
 #define ANSWER_MS 10000
-#define RETRY_MS 500
 #define RETRY_AFTER_S 5
 
 struct store_db {
@@ -363,18 +362,21 @@ static enum err check_version(struct work *w, struct store_db *db)
 	return store_get_int(rows, 0, 0) == STORE_SCHEMA_VERSION ? ERR_OK : ERR_SCHEMA_MISMATCH;
 }
 
+/* After a failure nobody tries again for as long as it took: a host that hangs costs half of the
+ * time, not all of it. */
 static enum err connect_again(struct work *w, struct store_db *db)
 {
+	int64_t began_ms = clock_monotonic_ms();
 	enum err err;
 
-	if (clock_monotonic_ms() < db->retry_at_ms)
+	if (began_ms < db->retry_at_ms)
 		return away(w, db, ERR_DB_AWAY, "connect failed a moment ago");
 	PQfinish(db->connection);
 	db->connection = NULL;
 	db->prepared = 0;
 	err = connect_now(w, db);
 	if (err) {
-		db->retry_at_ms = clock_monotonic_ms() + RETRY_MS;
+		db->retry_at_ms = 2 * clock_monotonic_ms() - began_ms;
 		note(db, LOG_WARN, "database.away", w->cause);
 	} else
 		note(db, LOG_INFO, "database.connected", NULL);

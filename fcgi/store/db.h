@@ -39,9 +39,9 @@ enum err store_db_new(struct work *w, const struct conf *conf, enum store_role r
 void store_db_free(struct store_db *db);
 
 /*
- * Connects when there is no living connection, prepares the role's statements and compares the
- * schema's version. A failed connect is not tried again for a moment, so that a dead database costs
- * each request little. Returns: ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH.
+ * Connects when there is no living connection, compares the schema's version and prepares the role's statements.
+ * After a failed connect nobody tries again for as long as it took.
+ * Returns: ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH.
  */
 enum err store_db_ready(struct work *w, struct store_db *db) MUST_CHECK;
 
