@@ -7,12 +7,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/token.h"
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/connection.h"
-#include "store/token.h"
-#include "vault/fingerprint.h"
-#include "vault/seal.h"
 
 struct acceptance {
 	const struct custody *c;
@@ -21,30 +19,19 @@ struct acceptance {
 	struct store_token row;
 };
 
-struct vault_binding custody_token_binding(
-	const char *client, const char *provider, const char *column, int64_t generation)
+static struct custody_token_place place_of(
+	const struct custody_acceptance *asked, const char *column, int64_t generation)
 {
-	return (struct vault_binding){.purpose = "token",
-		.client = client,
-		.provider = provider,
-		.column = column,
-		.generation = generation};
+	return (struct custody_token_place){
+		asked->client, asked->provider->name, column, generation};
 }
 
 static enum err seal(struct work *w, const struct acceptance *a, const char *column,
 	const struct secret *secret, struct store_sealed *sealed, const char **fingerprint)
 {
-	const struct vault_binding binding = custody_token_binding(
-		a->asked->client, a->asked->provider->name, column, a->asked->generation);
-	struct vault_blob blob;
-	enum err err =
-		vault_seal_close(w, a->c->keyring, VAULT_RING_TOKEN, &binding, secret, &blob);
+	const struct custody_token_place place = place_of(a->asked, column, a->asked->generation);
 
-	if (err)
-		return err;
-	*sealed = (struct store_sealed){blob.bytes, blob.n};
-	*fingerprint = vault_fingerprint(w, a->c->keyring, secret);
-	return *fingerprint ? ERR_OK : ERR_KEY_UNKNOWN;
+	return custody_token_seal(w, a->c, &place, secret, sealed, fingerprint);
 }
 
 /* A provider that repeats no refresh token means the old one to be kept. Source: RFC 6749
@@ -53,18 +40,15 @@ static enum err keep_refresh(struct work *w, struct store_db *db, struct accepta
 {
 	const struct custody_acceptance *asked = a->asked;
 	struct store_current old;
-	struct vault_binding binding;
+	struct custody_token_place place;
 	struct secret *refresh = NULL;
 	enum err err = store_token_current(w, db, asked->connection_id, &old);
 
 	if (err || !old.refresh.bytes || old.app_id != asked->app_id ||
 		!text_equal(old.datacenter, asked->datacenter))
 		return err;
-	binding = custody_token_binding(
-		asked->client, asked->provider->name, "refresh", old.generation);
-	err = vault_seal_open(w, a->c->keyring, VAULT_RING_TOKEN, &binding,
-		&(struct vault_blob){(unsigned char *)(uintptr_t)old.refresh.bytes, old.refresh.n},
-		&refresh);
+	place = place_of(asked, "refresh", old.generation);
+	err = custody_token_open(w, a->c, &place, &old.refresh, &refresh);
 	a->refresh = refresh;
 	if (err == ERR_SEALED) { /* what cannot be read cannot be kept */
 		log_event(LOG_ERROR, "refresh_token.unreadable", LOG_TEXT("client", asked->client),

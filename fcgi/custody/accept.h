@@ -31,9 +31,4 @@ struct custody_acceptance {
 enum err custody_accept(
 	struct work *w, const struct custody *c, struct custody_acceptance *acceptance) MUST_CHECK;
 
-/* How the tokens of a connection are bound to it. column: "access" or "refresh". */
-struct vault_binding;
-struct vault_binding custody_token_binding(
-	const char *client, const char *provider, const char *column, int64_t generation);
-
 #endif

@@ -4,12 +4,11 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "custody/accept.h"
+#include "custody/token.h"
 #include "custody/trouble.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/report.h"
-#include "vault/seal.h"
 
 #define RETRY_AFTER_S 30
 
@@ -96,15 +95,11 @@ static enum err record_unreadable(struct work *w, struct store_db *db, void *con
 /* The read was noted when the row was found; that nothing came of it has to be noted too. */
 static enum err unseal(struct work *w, const struct custody *c, struct custody_dispense *asked)
 {
-	const struct vault_binding binding = custody_token_binding(
-		asked->client, asked->provider->name, "access", asked->served.generation);
-	const struct vault_blob blob = {
-		(unsigned char *)(uintptr_t)asked->served.access.bytes, asked->served.access.n};
-	struct unreadable u = {.asked = asked};
+	const struct custody_token_place place = {
+		asked->client, asked->provider->name, "access", asked->served.generation};
+	struct unreadable u = {
+		asked, custody_token_open(w, c, &place, &asked->served.access, &asked->access)};
 
-	if (blob.bytes)
-		u.why = vault_seal_open(
-			w, c->keyring, VAULT_RING_TOKEN, &binding, &blob, &asked->access);
 	if (u.why && store_db_transaction(w, c->db, record_unreadable, &u))
 		log_event(LOG_ERROR, "audit.not_written", LOG_TEXT("action", "token.read"),
 			LOG_TEXT("request", w->origin.request_id));

@@ -8,13 +8,11 @@
 #include "base/file.h"
 #include "base/jout.h"
 #include "base/log.h"
-#include "custody/accept.h"
 #include "custody/app.h"
+#include "custody/token.h"
 #include "custody/trouble.h"
 #include "store/connection.h"
-#include "store/token.h"
 #include "vault/copy.h"
-#include "vault/seal.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -39,14 +37,10 @@ struct distribution {
 static enum err open_token(struct work *w, const struct distribution *d, const char *column,
 	const struct store_sealed *sealed, struct secret **secret)
 {
-	const struct vault_binding binding =
-		custody_token_binding(d->row.client, d->row.provider, column, d->row.generation);
-	const struct vault_blob blob = {(unsigned char *)(uintptr_t)sealed->bytes, sealed->n};
+	const struct custody_token_place place = {
+		d->row.client, d->row.provider, column, d->row.generation};
 
-	*secret = NULL;
-	return sealed->bytes ? vault_seal_open(
-				       w, d->c->keyring, VAULT_RING_TOKEN, &binding, &blob, secret)
-			     : ERR_OK;
+	return custody_token_open(w, d->c, &place, sealed, secret);
 }
 
 static enum err open_all(struct work *w, struct distribution *d)

@@ -1,6 +1,6 @@
 /* GET /divine/oauth/health: what the database knows, streamed; no provider is asked. */
 #include "base/text.h"
-#include "store/report.h"
+#include "custody/report.h"
 #include "web/gate.h"
 #include "web/handle.h"
 #include "web/reply.h"
@@ -84,37 +84,6 @@ static enum err read_query(
 	return err ? err : read_after(r, query);
 }
 
-static void compose(struct jout *j, const struct store_report *report)
-{
-	jout_text(j, "clientId", report->client);
-	jout_text(j, "provider", report->provider);
-	jout_text(j, "status", report->status);
-	jout_text(j, "cause", report->cause);
-	jout_text(j, "action", report->action);
-	jout_text(j, "owner", report->owner);
-	jout_text(j, "expiresAt", report->expires_at);
-	jout_text(j, "lastRefreshedAt", report->last_refreshed_at);
-	jout_text(j, "lastProvedAt", report->last_proved_at);
-	jout_text(j, "nextRefreshAt", report->next_refresh_at);
-	jout_text(j, "refreshExpiresAt", report->refresh_expires_at);
-	jout_raw(j, "failures", report->failures);
-	if (report->last_error_code) {
-		jout_object(j, "lastError");
-		jout_text(j, "code", report->last_error_code);
-		jout_text(j, "at", report->last_error_at);
-		jout_end_object(j);
-	} else
-		jout_null(j, "lastError");
-	jout_raw(j, "generation", report->generation);
-	jout_text(j, "datacenter", *report->datacenter ? report->datacenter : NULL);
-	jout_bool(j, "passive", report->passive);
-	jout_object(j, "stores");
-	jout_raw(j, "database", report->generation);
-	jout_raw(j, "file", report->copy_generation);
-	jout_raw(j, "environment", report->environment_generation);
-	jout_end_object(j);
-}
-
 static enum err give(struct work *w, const struct store_report *report, void *context)
 {
 	struct listing *listing = context;
@@ -127,9 +96,7 @@ static enum err give(struct work *w, const struct store_report *report, void *co
 		listing->client = work_strdup(w, report->client);
 		listing->provider = work_strdup(w, report->provider);
 	}
-	jout_object(&listing->reply.json, NULL);
-	compose(&listing->reply.json, report);
-	jout_end_object(&listing->reply.json);
+	custody_report_json(&listing->reply.json, report);
 	return web_reply_flush(&listing->reply);
 }
 

@@ -2,7 +2,7 @@
 #include "base/text.h"
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
-#include "store/report.h"
+#include "custody/report.h"
 
 #define EXIT_NEEDS_PERSON 2
 
@@ -19,46 +19,6 @@ static int needs_person(const struct store_report *report)
 	       text_equal(report->cause, "app_credentials");
 }
 
-static void show_error(struct jout *j, const struct store_report *report)
-{
-	if (!report->last_error_code) {
-		jout_null(j, "lastError");
-		return;
-	}
-	jout_object(j, "lastError");
-	jout_text(j, "code", report->last_error_code);
-	jout_text(j, "at", report->last_error_at);
-	jout_end_object(j);
-}
-
-/* The fields of the contract's report, as the service gives them. */
-static void show_json(struct jout *j, const struct store_report *report)
-{
-	jout_object(j, NULL);
-	jout_text(j, "clientId", report->client);
-	jout_text(j, "provider", report->provider);
-	jout_text(j, "status", report->status);
-	jout_text(j, "cause", report->cause);
-	jout_text(j, "action", report->action);
-	jout_text(j, "owner", report->owner);
-	jout_text(j, "expiresAt", report->expires_at);
-	jout_text(j, "lastRefreshedAt", report->last_refreshed_at);
-	jout_text(j, "lastProvedAt", report->last_proved_at);
-	jout_text(j, "nextRefreshAt", report->next_refresh_at);
-	jout_text(j, "refreshExpiresAt", report->refresh_expires_at);
-	jout_raw(j, "failures", report->failures);
-	show_error(j, report);
-	jout_raw(j, "generation", report->generation);
-	jout_text(j, "datacenter", *report->datacenter ? report->datacenter : NULL);
-	jout_bool(j, "passive", report->passive);
-	jout_object(j, "stores");
-	jout_raw(j, "database", report->generation);
-	jout_raw(j, "file", report->copy_generation);
-	jout_raw(j, "environment", report->environment_generation);
-	jout_end_object(j);
-	jout_end_object(j);
-}
-
 static enum err show(struct work *w, const struct store_report *report, void *context)
 {
 	struct listing *listing = context;
@@ -70,7 +30,7 @@ static enum err show(struct work *w, const struct store_report *report, void *co
 	listing->unhealthy += !is_healthy;
 	listing->need_person += needs_person(report);
 	if (out->is_json) {
-		show_json(&out->json, report);
+		custody_report_json(&out->json, report);
 		ctl_out_drain(out);
 	} else
 		ctl_table_row(&listing->table,

@@ -2,9 +2,8 @@
 #include "service.h"
 
 #include "base/jin.h"
-#include "custody/accept.h"
+#include "custody/token.h"
 #include "custody/app.h"
-#include "vault/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,12 +126,12 @@ void service_app(struct service *s)
 const char *service_sealed(
 	struct service *s, const char *column, int64_t generation, const char *secret)
 {
-	const struct vault_binding binding =
-		custody_token_binding("acme", "zoho_crm", column, generation);
-	struct vault_blob blob;
+	const struct custody_token_place place = {"acme", "zoho_crm", column, generation};
+	struct store_sealed sealed;
+	const char *fingerprint;
 
-	assert_int_equal(vault_seal_close(&s->w, s->c.keyring, VAULT_RING_TOKEN, &binding,
-				 secret_of(s, secret), &blob),
+	assert_int_equal(custody_token_seal(
+				 &s->w, &s->c, &place, secret_of(s, secret), &sealed, &fingerprint),
 		ERR_OK);
-	return fake_db_bytea(blob.bytes, blob.n);
+	return fake_db_bytea(sealed.bytes, sealed.n);
 }
