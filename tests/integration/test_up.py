@@ -110,9 +110,13 @@ def bystanders():
     """A machine's own nginx and PostgreSQL: they answer all the while, with the processes that they had."""
     with tempfile.TemporaryDirectory(prefix="bystander-") as name:
         folder, port = Path(name), free_port()
+        # Debian's own places are made by an nginx that root starts; on a fresh machine none ever was.
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in kinds)
         (folder / "nginx.conf").write_text(
             f"pid {folder}/nginx.pid; error_log {folder}/error.log; events {{}}\n"
-            f'http {{ access_log off; server {{ listen 127.0.0.1:{port}; return 200 "the machine\'s own"; }} }}\n')  # fmt: skip
+            f"http {{ access_log off; {temporary}"
+            f'server {{ listen 127.0.0.1:{port}; return 200 "the machine\'s own"; }} }}\n')  # fmt: skip
         nginx = ["/usr/sbin/nginx", "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
         postgres = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
         owner = {}
