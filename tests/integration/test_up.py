@@ -347,6 +347,12 @@ def test_bad_options(demonstrated, public_folder, options, words):
     assert not tools.folder.exists() and processes_of(tools.folder / "data") == []
 
 
+@pytest.mark.parametrize("words", [["--help"], ["--bogus"], ["--port", "x"], ["--set", "nonsense"]])
+def test_words_that_start_nothing_leave_no_temporary_file(clone, tmp_path, words):
+    subprocess.run([clone / "tools/up", *words], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, check=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_taken_port_is_named(demonstrated, public_folder):
     tools = Tools(demonstrated[0].clone, public_folder / "stack")
     with socket.socket() as taken:

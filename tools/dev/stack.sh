@@ -4,12 +4,13 @@
 # step TITLE COMMAND...: one line a step; what the command prints is only worth reading when it fails. The command is
 # not run as a condition, which would let bash go on after an error within it: report_step is told by the EXIT trap.
 # While it runs, and in the trap after it, output goes to a file; 3 and 4 are the terminal.
-step_output=$(mktemp)
+step_output=
 exec 3>&1 4>&2
 step() {
 	local begun=$EPOCHREALTIME
 	printf '  %-24s' "$1"
 	step_open=1
+	[[ -n $step_output ]] || step_output=$(mktemp)
 	"${@:2}" >"$step_output" 2>&1 </dev/null
 	step_open=
 	printf '%6d ms\n' $(((${EPOCHREALTIME/./} - ${begun/./}) / 1000))
@@ -20,7 +21,7 @@ report_step() {
 		printf 'failed\n' >&3
 		cat "$step_output" >&4
 	fi
-	rm -f "$step_output"
+	[[ -z $step_output ]] || rm -f "$step_output"
 }
 
 can_listen() { # PORT [ADDRESS]: prints why not
