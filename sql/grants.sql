@@ -23,25 +23,31 @@ grant select, insert (id, name), update (name, removed_at) on vestal.client to v
 grant select on vestal.app to vestal_worker;
 grant select, insert (client_id, provider), update (app_id, datacenter, api_domain, scope, kept, passive,
 	last_generation, state, cause, failures, last_error_code, last_error_at, last_refreshed_at, last_proved_at,
-	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at)
+	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at, fence, lease_owner, lease_until, tried_at,
+	deferred_by, refusals, ambiguous_at, mints, undistributed)
 	on vestal.connection to vestal_worker;
-grant select, insert, delete on vestal.token to vestal_worker;
+grant select, insert, delete, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
+	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_worker;
 grant select, insert on vestal.token_history to vestal_worker;
 grant select, insert, update (ended_at, outcome) on vestal.authorization_attempt to vestal_worker;
 grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
 	on vestal.incident to vestal_worker;
 grant insert, select (message_id) on vestal.outbox to vestal_worker; -- on conflict reads what it names
 grant select, update (last_used_on) on vestal.api_key to vestal_worker;
-grant select on vestal.connection_report to vestal_worker;
+grant select on vestal.connection_report, vestal.refresh_run to vestal_worker;
+grant select, insert (provider, datacenter, app_id, cause), update (state, cause, code, failures, openings, since, retry_at,
+	version, deaths) on vestal.provider_state to vestal_worker, vestal_refresher;
 
 -- refresher: the same tokens, no callers
 grant select on vestal.client, vestal.app, vestal.connection_report to vestal_refresher;
 grant select, update (api_domain, scope, last_generation, state, cause, failures, last_error_code, last_error_at,
-	last_refreshed_at, last_proved_at, next_refresh_at, overdue_at, copy_generation, environment_generation)
+	last_refreshed_at, last_proved_at, next_refresh_at, overdue_at, copy_generation, environment_generation, fence, lease_owner, lease_until, tried_at,
+	deferred_by, refusals, ambiguous_at, mints, undistributed)
 	on vestal.connection to vestal_refresher;
-grant select, insert, delete on vestal.token to vestal_refresher;
-grant select, insert on vestal.token_history to vestal_refresher;
-grant select, update (ended_at, outcome) on vestal.authorization_attempt to vestal_refresher;
+grant select, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
+	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_refresher;
+grant select, insert, delete, update (ended_at, exit_code, counts, error) on vestal.refresh_run to vestal_refresher;
+grant select, delete, update (ended_at, outcome) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;
 grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outbox to vestal_refresher;
 
@@ -52,7 +58,8 @@ grant select, insert, update (oauth_client_id, secret_sealed, generation, redire
 grant select, insert (client_id, provider), update (removed_at) on vestal.connection to vestal_operator;
 grant select (connection_id, generation, access_fingerprint, refresh_fingerprint, token_type, issued_at, expires_at,
 	granted_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_operator;
-grant select on vestal.incident, vestal.connection_report to vestal_operator;
+grant select on vestal.incident, vestal.connection_report, vestal.refresh_run to vestal_operator;
+grant select, update (state, retry_at) on vestal.provider_state to vestal_operator;
 grant select (id, name, role, clients, providers, addresses, created_at, expires_at, revoked_at, last_used_on),
 	insert, update (revoked_at) on vestal.api_key to vestal_operator;
 

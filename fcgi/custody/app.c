@@ -28,7 +28,7 @@ static enum err read_params(struct work *w, const char *json, struct oauth_pairs
 	const char *name;
 
 	if (!json_is_object(object))
-		return work_cause(w, ERR_DB, "an app's params are no object");
+		return work_cause(w, ERR_CONFIG, "an app's params are no object");
 	pairs = work_alloc(w, (json_object_size(object) + 1) * sizeof(*pairs));
 	*params = (struct oauth_pairs){pairs, 0};
 	json_object_foreach(object, name, value) pairs[params->count++] =
@@ -85,6 +85,114 @@ enum err custody_app_at(struct work *w, const struct custody *c,
 	}
 	return err ? err : open_app(w, c, provider, datacenter, app);
 }
+
+/* --- apps that are shared --------------------------------------------------------------------- */
+
+struct shared_app {
+	struct shared_app *next;
+	struct work w; /* its own: one that does not open leaves nothing behind */
+	const struct oauth_provider *provider;
+	const struct oauth_datacenter *datacenter;
+	int64_t app_id;
+	struct custody_app app;
+};
+
+struct custody_apps {
+	struct work *w;
+	struct shared_app *first;
+	struct shared_app *spare; /* of one that did not open; or NULL */
+	size_t count;
+};
+
+static void end_apps(void *handle)
+{
+	struct custody_apps *apps = handle;
+
+	for (struct shared_app *shared = apps->first; shared; shared = shared->next)
+		work_end(&shared->w);
+}
+
+struct custody_apps *custody_apps_new(struct work *w)
+{
+	struct custody_apps *apps = work_alloc(w, sizeof(*apps));
+
+	apps->w = w;
+	work_defer(w, end_apps, apps);
+	return apps;
+}
+
+static const struct shared_app *find_shared(const struct custody_apps *apps,
+	const struct oauth_provider *provider, int64_t app_id,
+	const struct oauth_datacenter *datacenter)
+{
+	const struct shared_app *shared = apps->first;
+
+	while (shared && (shared->app_id != app_id || shared->datacenter != datacenter ||
+				 shared->provider != provider))
+		shared = shared->next;
+	return shared;
+}
+
+static enum err open_shared(struct work *w, const struct custody *c, struct shared_app *shared)
+{
+	struct work *own = &shared->w;
+	enum err err;
+
+	work_begin(own, work_left_ms(w));
+	err = custody_app_at(
+		own, c, shared->provider, shared->app_id, shared->datacenter, &shared->app);
+	if (!err)
+		return ERR_OK;
+	if (own->detail)
+		work_fail(w, err, "%s", own->detail);
+	work_cause(w, err, "%s", own->cause ? own->cause : err_slug(err));
+	w->retry_after_s = own->retry_after_s;
+	work_end(own);
+	return err;
+}
+
+static enum err share(struct work *w, const struct custody *c, struct custody_apps *apps,
+	const struct shared_app *wanted, const struct custody_app **app)
+{
+	struct shared_app *shared = apps->spare;
+	enum err err;
+
+	if (!shared)
+		shared = work_alloc(apps->w, sizeof(*shared));
+	*shared = *wanted;
+	err = open_shared(w, c, shared);
+	apps->spare = err ? shared : NULL;
+	if (err)
+		return err;
+	shared->next = apps->first;
+	apps->first = shared;
+	apps->count++;
+	*app = &shared->app;
+	return ERR_OK;
+}
+
+enum err custody_apps_at(struct work *w, const struct custody *c, struct custody_apps *apps,
+	const struct oauth_provider *provider, int64_t app_id,
+	const struct oauth_datacenter *datacenter, const struct custody_app **app)
+{
+	const struct shared_app wanted = {
+		.provider = provider, .datacenter = datacenter, .app_id = app_id};
+	const struct shared_app *shared = find_shared(apps, provider, app_id, datacenter);
+	struct custody_app *own;
+	enum err err;
+
+	*app = shared ? &shared->app : NULL;
+	if (shared)
+		return ERR_OK;
+	if (apps->count < CUSTODY_APPS_MAX)
+		return share(w, c, apps, &wanted, app);
+	own = work_alloc(w, sizeof(*own));
+	err = custody_app_at(w, c, provider, app_id, datacenter, own);
+	*app = err ? NULL : own;
+	return err;
+}
+
+/* --- setting one ------------------------------------------------------------------------------ */
 
 struct setting {
 	const struct custody *c;

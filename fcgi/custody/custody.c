@@ -10,8 +10,6 @@
 #include <grp.h>
 #include <string.h>
 
-#define SECURE_HEAP_BYTES ((size_t)512 * 1024)
-
 int custody_log_level(const struct conf *conf)
 {
 	static const char *const names[] = {"debug", "info", "warn", "error"};
@@ -64,10 +62,10 @@ static enum err open_libraries(struct work *boot, const struct conf *conf, struc
 }
 
 enum err custody_open(struct work *boot, const struct conf *conf, const char *program,
-	enum store_role role, unsigned rings, struct custody *c)
+	enum store_role role, unsigned rings, size_t heap_bytes, struct custody *c)
 {
 	int locked = 0;
-	enum err err = secret_init(SECURE_HEAP_BYTES, &locked);
+	enum err err = secret_init(heap_bytes, &locked);
 
 	*c = (struct custody){.conf = conf};
 	log_init(program, (enum log_level)custody_log_level(conf));

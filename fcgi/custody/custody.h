@@ -14,23 +14,29 @@
 
 #include <sys/types.h>
 
+struct custody_renewer;
+
 struct custody {
 	const struct conf *conf;
 	struct store_db *db;
 	struct vault_keyring *keyring;
 	struct oauth_providers *providers;
 	struct oauth_http *http;
-	gid_t environment_gid; /* (gid_t)-1: as it is */
+	struct custody_renewer *renewer; /* NULL: this program renews nothing */
+	gid_t environment_gid;           /* (gid_t)-1: as it is */
 };
+
+#define CUSTODY_HEAP_BYTES ((size_t)512 * 1024) /* for one unit of work at a time */
 
 /*
  * Brings up everything a program needs but the database, which may be away: keys, definitions,
- * libraries. rings: bits of enum vault_ring. Returns: ERR_CONFIG, ERR_KEY_UNSAFE, ERR_NO_MEMORY
- * with the reason as the work's detail. Owns: what is loaded lives as long as boot, which outlives
- * *c; custody_close() ends the rest.
+ * libraries. rings: bits of enum vault_ring. heap_bytes: the secure heap, a power of two; the first
+ * one that a process made stays. Returns: ERR_CONFIG, ERR_KEY_UNSAFE, ERR_NO_MEMORY with the reason
+ * as the work's detail. Owns: what is loaded lives as long as boot, which outlives *c;
+ * custody_close() ends the rest.
  */
 enum err custody_open(struct work *boot, const struct conf *conf, const char *program,
-	enum store_role role, unsigned rings, struct custody *c) MUST_CHECK;
+	enum store_role role, unsigned rings, size_t heap_bytes, struct custody *c) MUST_CHECK;
 void custody_close(struct custody *c);
 
 /* The log level a configuration names. */

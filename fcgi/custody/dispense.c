@@ -1,16 +1,18 @@
 /* The token read. It decides what is better than nothing: a token that still lives, marked, before
- * an error. */
+ * an error; and that nothing that goes wrong with a renewal withholds it. */
 #include "custody/dispense.h"
 
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/demand.h"
+#include "custody/refusal.h"
 #include "custody/token.h"
 #include "custody/trouble.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/report.h"
 
-#define RETRY_AFTER_S 30
+#define RETRY_AFTER_S 30 /* for what another reader may mend by then */
 
 static enum err refuse(
 	struct work *w, const struct custody *c, const struct custody_dispense *asked, enum err err)
@@ -28,22 +30,19 @@ static enum err refuse(
 
 /* Nothing was served: is it a person's turn, or only a matter of time? */
 static enum err explain(
-	struct work *w, const struct custody *c, const struct custody_dispense *asked)
+	struct work *w, const struct custody *c, const struct custody_dispense *asked, int was_busy)
 {
-	const char *status = NULL, *cause = NULL;
-	enum err err = store_report_one(w, c->db, asked->served.connection_id, &status, &cause);
+	struct custody_refusal refusal = {
+		.connection_id = asked->served.connection_id, .was_busy = was_busy};
+	enum err err = custody_refusal_read(w, c, &refusal);
 
 	if (err)
 		return err;
-	if (text_equal(status, "missing") || text_equal(status, "invalid")) {
-		work_fail(w, ERR_REAUTHORIZATION_REQUIRED,
-			"The connection is %s (%s): an administrator has to authorize it again.",
-			status, cause);
-		return refuse(w, c, asked, ERR_REAUTHORIZATION_REQUIRED);
-	}
-	w->retry_after_s = RETRY_AFTER_S;
+	if (refusal.needs_person)
+		return refuse(w, c, asked, custody_refusal_of_person(w, &refusal));
+	w->retry_after_s = refusal.retry_after_s;
 	work_fail(w, ERR_TOKEN_UNAVAILABLE,
-		"No token lives long enough at the moment; the connection is %s.", status);
+		"No token lives long enough at the moment; the connection is %s.", refusal.status);
 	return refuse(w, c, asked, ERR_TOKEN_UNAVAILABLE);
 }
 
@@ -108,7 +107,8 @@ static enum err unseal(struct work *w, const struct custody *c, struct custody_d
 	return u.why;
 }
 
-enum err custody_dispense(struct work *w, const struct custody *c, struct custody_dispense *asked)
+static enum err read_token(struct work *w, const struct custody *c, struct custody_dispense *asked,
+	int may_renew_first)
 {
 	const struct store_read read = {
 		.client = asked->client,
@@ -117,28 +117,62 @@ enum err custody_dispense(struct work *w, const struct custody *c, struct custod
 		.known = asked->known,
 		.min_ttl_s = asked->min_ttl_s < 0 ? CUSTODY_MIN_TTL_S : asked->min_ttl_s,
 		.strict = asked->min_ttl_s >= 0,
+		.may_renew_first = may_renew_first,
 	};
+	enum err err = store_token_read(w, c->db, &read, &asked->served);
+
+	if (err == ERR_CONNECTION_UNKNOWN) {
+		enum err client = store_client_get(w, c->db, asked->client, NULL);
+
+		return client ? client : err;
+	}
+	return err;
+}
+
+/* A renewal that could not even be tried is an operator's trouble, not the reader's. */
+static enum err renew_and_read(
+	struct work *w, const struct custody *c, struct custody_dispense *asked, int *was_busy)
+{
+	struct custody_demand demand = {.connection_id = asked->served.connection_id,
+		.generation = asked->served.generation,
+		.client = asked->client,
+		.provider = asked->provider->name,
+		.why = CUSTODY_WHY_READ,
+		.places = asked->places,
+		.is_needed = asked->min_ttl_s >= 0 || asked->served.seconds_left == 0};
+	enum err err = custody_demand(w, c, &demand);
+
+	if (err)
+		log_event(LOG_ERROR, "renewal.not_tried", LOG_TEXT("request", w->origin.request_id),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
+	*was_busy = !err && demand.renewal.outcome == CUSTODY_BUSY;
+	work_forgive(w);
+	err = store_db_ready(w, c->db);
+	return err ? err : read_token(w, c, asked, 0);
+}
+
+enum err custody_dispense(struct work *w, const struct custody *c, struct custody_dispense *asked)
+{
+	int was_busy = 0;
 	enum err err;
 
 	if (asked->min_ttl_s > asked->provider->access_ttl_s)
 		return work_fail_field(w, "min_ttl",
 			"is more than the %lld seconds this provider grants",
 			(long long)asked->provider->access_ttl_s);
-	err = store_token_read(w, c->db, &read, &asked->served);
-	if (err == ERR_CONNECTION_UNKNOWN) {
-		enum err client = store_client_get(w, c->db, asked->client, NULL);
-
-		return client ? client : err;
-	}
+	err = read_token(w, c, asked, !asked->as_it_is);
+	if (!err && asked->served.needs_renewal)
+		err = asked->places ? renew_and_read(w, c, asked, &was_busy) : ERR_RENEWAL_NEEDED;
 	if (!err && !asked->served.served)
-		return explain(w, c, asked);
+		return explain(w, c, asked, was_busy);
 	if (!err)
 		err = unseal(w, c, asked);
-	asked->api_domain =
-		asked->served.api_domain
-			? asked->served.api_domain
-			: oauth_datacenter_host(oauth_provider_datacenter(
-							asked->provider, asked->served.datacenter),
-				  "api");
+	if (!err)
+		asked->api_domain =
+			asked->served.api_domain
+				? asked->served.api_domain
+				: oauth_datacenter_host(oauth_provider_datacenter(asked->provider,
+								asked->served.datacenter),
+					  "api");
 	return err;
 }

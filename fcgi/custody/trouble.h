@@ -1,5 +1,5 @@
-/* Incidents: opened when a connection is in trouble, resolved when a proved token is stored, told
- * in the same commit. */
+/* Incidents: opened when a connection, or a gate before many, is in trouble; resolved when it is
+ * over; told in the same commit. */
 #ifndef VESTAL_CUSTODY_TROUBLE_H
 #define VESTAL_CUSTODY_TROUBLE_H
 
@@ -17,9 +17,35 @@ struct custody_trouble {
 enum err custody_trouble_open(struct work *w, struct store_db *db,
 	const struct custody_trouble *trouble, int64_t *incident_id) MUST_CHECK;
 
+/* A connection whose stores all hold this generation. */
+struct custody_mended {
+	int64_t connection_id, generation;
+	const char *client, *provider, *cause;
+};
+
+/*
+ * Resolves the open incidents of those that are healthy again, with their audit events and their
+ * messages: a file that was written proves no grant. Under the connections' locks.
+ */
+enum err custody_trouble_resolve(struct work *w, struct store_db *db,
+	const struct custody_mended *mended, size_t n) MUST_CHECK;
+
+/* Trouble of a provider's data centre, or of an app's credentials, and so of everybody behind it.
+ */
+struct custody_gate_trouble {
+	int64_t gate_id, app_id; /* app_id 0: the provider's own */
+	const char *provider, *datacenter;
+	const char *cause, *reason; /* reason may be NULL */
+};
+
+/* Opens an incident or joins the open one, with its audit event and its message. Within a
+ * transaction. */
+enum err custody_trouble_open_gate(struct work *w, struct store_db *db,
+	const struct custody_gate_trouble *trouble, int64_t *incident_id) MUST_CHECK;
+
 /* Resolves the open incident, if there is one, with its audit event and its message. Within a
  * transaction. */
-enum err custody_trouble_resolve(struct work *w, struct store_db *db,
-	const struct custody_trouble *trouble, int64_t generation) MUST_CHECK;
+enum err custody_trouble_resolve_gate(
+	struct work *w, struct store_db *db, const struct custody_gate_trouble *trouble) MUST_CHECK;
 
 #endif

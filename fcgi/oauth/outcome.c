@@ -48,6 +48,7 @@ struct judging {
 	const struct oauth_http_answer *answer;
 	const json_t *body;
 	struct oauth_outcome *outcome;
+	int is_said; /* a rule or an RFC's word gave the verdict */
 };
 
 static void set_code(struct oauth_outcome *outcome, const char *code)
@@ -212,6 +213,7 @@ static int by_rules(struct judging *j)
 		if (rule->verdict == OAUTH_OK && success_fault(j))
 			return decide(j, OAUTH_RETRY, success_fault(j));
 		decide(j, rule->verdict, NULL);
+		j->is_said = 1;
 		if (rule->verdict != OAUTH_OK)
 			name_reason(j, rule->equals);
 		return 1;
@@ -237,8 +239,10 @@ static int by_word(struct judging *j, const struct word *words)
 	const char *error = oauth_pointer_text(j->body, "/error");
 
 	for (; error && words->error; words++)
-		if (text_equal(error, words->error))
+		if (text_equal(error, words->error)) {
+			j->is_said = 1;
 			return decide(j, words->verdict, words->error);
+		}
 	return 0;
 }
 
@@ -325,13 +329,17 @@ static void by_default(struct judging *j)
 void oauth_outcome_judge(const struct oauth_question *question,
 	const struct oauth_http_answer *answer, const json_t *body, struct oauth_outcome *outcome)
 {
-	struct judging j = {question, answer, body, outcome};
+	struct judging j = {question, answer, body, outcome, 0};
 
 	*outcome = (struct oauth_outcome){.verdict = OAUTH_RETRY};
 	if (!by_transport(&j) && !by_rules(&j) && !by_status(&j))
 		by_default(&j);
 	if (outcome->verdict == OAUTH_RETRY && answer->transport == OAUTH_TRANSPORT_OK)
 		outcome->maybe_done = is_success(answer->status) || answer->status >= 500;
+	if (outcome->verdict == OAUTH_RETRY)
+		outcome->is_unknown = answer->transport == OAUTH_TRANSPORT_CERTIFICATE ||
+				      (answer->transport == OAUTH_TRANSPORT_OK &&
+					      answer->status < 500 && !j.is_said);
 	if (outcome->verdict == OAUTH_RATE || outcome->verdict == OAUTH_RETRY)
 		outcome->retry_after_s = answer->retry_after_s;
 }

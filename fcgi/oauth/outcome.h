@@ -23,6 +23,8 @@ struct oauth_outcome {
 		  1];   /* a word of [a-z0-9_.-], never the provider's free text; "" when OK */
 	int is_foreign; /* code is the answer's own word, which neither the definition nor an RFC
 			   knows: for our log and database, not for callers */
+	int is_unknown; /* RETRY, though the provider was there and answered: nothing says what it
+			   meant, or that time will mend it */
 	unsigned retry_after_s; /* 0: not said */
 };
 

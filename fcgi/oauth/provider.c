@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,6 +63,16 @@ static const char *stem(struct arena *arena, const char *path)
 	return text_is_name(name) ? name : NULL;
 }
 
+/* Source: the FNV-1a hash, ietf.org/archive/id/draft-eastlake-fnv-17. */
+static const char *version_of(struct arena *arena, const char *text, size_t n)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < n; i++)
+		hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+	return arena_printf(arena, "%016" PRIx64, hash);
+}
+
 /* What could be read of a definition, checked; NULL when it is no JSON object. */
 static struct oauth_provider *load_text(struct arena *arena, const char *file, const char *text,
 	size_t n, int64_t refresh_period_s, struct oauth_faults *faults)
@@ -82,6 +93,7 @@ static struct oauth_provider *load_text(struct arena *arena, const char *file, c
 		return NULL;
 	}
 	oauth_provider_read(arena, file, root, faults, provider);
+	provider->version = version_of(arena, text, n);
 	json_decref(root);
 	oauth_provider_check(arena, refresh_period_s, faults, before, provider);
 	return provider;

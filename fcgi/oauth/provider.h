@@ -111,6 +111,8 @@ struct oauth_callback_names {
  * definition's "docs". */
 struct oauth_provider {
 	const char *file; /* where it was read */
+	const char
+		*version; /* tells two texts of a definition apart; no protection against forgers */
 	const char *name;
 	const char *title; /* the name when not given */
 	const char *docs;  /* or NULL */

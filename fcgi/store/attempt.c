@@ -1,6 +1,9 @@
 /* Authorization attempts: struct and row. */
 #include "store/attempt.h"
 
+#include "store/audit.h"
+#include "store/run.h"
+
 enum err store_attempt_begin(struct work *w, struct store_db *db,
 	const struct store_attempt *attempt, int64_t life_s, const char **expires_at)
 {
@@ -55,5 +58,24 @@ enum err store_attempt_outcome(
 	enum err err = store_run(w, db, STMT_ATTEMPT_OUTCOME, &rows, store_int(id));
 
 	*outcome = !err && store_count(rows) ? store_get_text(rows, 0, 0) : NULL;
+	return err;
+}
+
+enum err store_attempt_sweep(struct work *w, struct store_db *db, int64_t flow_s, int64_t keep_days,
+	int64_t most, struct store_swept *swept)
+{
+	const struct origin *origin = &w->origin;
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_ATTEMPT_SWEEP, &rows, store_int(flow_s),
+		store_int(keep_days), store_int(most), store_text(store_audit_host()),
+		store_text(work_printf(w, "%s %s", store_db_program(db), VESTAL_VERSION)),
+		store_text(origin->request_id), store_text(store_run_current()),
+		store_text(origin->actor), store_text(origin->actor_auth),
+		store_text(origin->address));
+
+	if (!err)
+		*swept = (struct store_swept){.expired = store_get_int(rows, 0, 0),
+			.lost = store_get_int(rows, 0, 1),
+			.forgotten = store_get_int(rows, 0, 2)};
 	return err;
 }

@@ -34,4 +34,16 @@ enum err store_attempt_end(
 enum err store_attempt_outcome(
 	struct work *w, struct store_db *db, int64_t id, const char **outcome) MUST_CHECK;
 
+struct store_swept {
+	int64_t expired, lost, forgotten;
+};
+
+/*
+ * Ends flows that nobody came back for (an hour after they expired) and those that took longer than
+ * flow_s, with an event each, for their worker is gone; forgets those that ended more than
+ * keep_days ago. At most `most` of each.
+ */
+enum err store_attempt_sweep(struct work *w, struct store_db *db, int64_t flow_s, int64_t keep_days,
+	int64_t most, struct store_swept *swept) MUST_CHECK;
+
 #endif

@@ -42,3 +42,13 @@ enum err store_audit_add(struct work *w, struct store_db *db, const struct store
 		store_text(event->object_type), store_text(event->object_id),
 		store_text(event->key_id));
 }
+
+enum err store_audit_make_partitions(struct work *w, struct store_db *db, int64_t *made)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run_plain(w, db, STMT_AUDIT_MAKE_PARTITIONS, &rows);
+
+	if (!err)
+		*made = store_get_int(rows, 0, 0);
+	return err;
+}

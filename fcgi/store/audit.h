@@ -23,4 +23,7 @@ const char *store_audit_host(void);
 enum err store_audit_add(
 	struct work *w, struct store_db *db, const struct store_event *event) MUST_CHECK;
 
+/* Makes the partitions of this month and the next twelve. *made: how many were new. */
+enum err store_audit_make_partitions(struct work *w, struct store_db *db, int64_t *made) MUST_CHECK;
+
 #endif

@@ -1,7 +1,24 @@
 /* Connections: struct and row. */
 #include "store/connection.h"
 
+#include "base/buf.h"
 #include "store/scope.h"
+
+#include <inttypes.h>
+
+#define IDS_MAX_BYTES ((size_t)1024 * 1024)
+
+const char *store_connection_ids(struct work *w, const int64_t *ids, size_t n)
+{
+	struct buf buf;
+
+	buf_init(&buf, w, IDS_MAX_BYTES);
+	buf_char(&buf, '{');
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&buf, i ? ",%" PRId64 : "%" PRId64, ids[i]);
+	buf_char(&buf, '}');
+	return buf.data;
+}
 
 enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
 	const char *provider, int64_t *id, int *is_new)
@@ -54,6 +71,13 @@ enum err store_connection_lock(
 	return ERR_OK;
 }
 
+enum err store_connection_lock_many(
+	struct work *w, struct store_db *db, const int64_t *ids, size_t n)
+{
+	return store_run(w, db, STMT_CONNECTION_LOCK_MANY, NULL,
+		store_text(store_connection_ids(w, ids, n)));
+}
+
 enum err store_connection_lock_all(struct work *w, struct store_db *db, const char *client)
 {
 	return store_run(w, db, STMT_CONNECTION_LOCK_ALL, NULL, store_text(client));
@@ -77,10 +101,20 @@ enum err store_connection_emptied(
 }
 
 enum err store_connection_distributed(
-	struct work *w, struct store_db *db, int64_t id, int64_t copy, int64_t environment)
+	struct work *w, struct store_db *db, const struct store_distributed *rows, size_t n)
 {
-	return store_run(w, db, STMT_CONNECTION_DISTRIBUTED, NULL, store_int(id), store_int(copy),
-		store_int(environment));
+	int64_t *ids = work_alloc(w, 3 * (n + 1) * sizeof(*ids));
+	int64_t *copies = ids + n + 1, *environments = copies + n + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		ids[i] = rows[i].connection_id;
+		copies[i] = rows[i].copy;
+		environments[i] = rows[i].environment;
+	}
+	return store_run(w, db, STMT_CONNECTION_DISTRIBUTED, NULL,
+		store_text(store_connection_ids(w, ids, n)),
+		store_text(store_connection_ids(w, copies, n)),
+		store_text(store_connection_ids(w, environments, n)));
 }
 
 enum err store_connection_held(struct work *w, struct store_db *db, const char *client,

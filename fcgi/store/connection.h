@@ -18,6 +18,9 @@ struct store_grant {
 	int64_t renew_before_s, refresh_period_s;
 };
 
+/* Numbers as the statements take many of them: a PostgreSQL array. Owns: the work. */
+const char *store_connection_ids(struct work *w, const int64_t *ids, size_t n);
+
 /* The connection, made when it is not there. */
 enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
 	const char *provider, int64_t *id, int *is_new) MUST_CHECK;
@@ -29,6 +32,13 @@ enum err store_connection_find(struct work *w, struct store_db *db, const char *
 /* Reads it and keeps others off until the transaction ends. Returns: ERR_CONNECTION_UNKNOWN. */
 enum err store_connection_lock(struct work *w, struct store_db *db, int64_t id,
 	struct store_connection *connection) MUST_CHECK;
+
+/*
+ * Keeps others off these connections until the transaction ends; one that is not there is left out.
+ * What is read of them afterwards stays as it is.
+ */
+enum err store_connection_lock_many(
+	struct work *w, struct store_db *db, const int64_t *ids, size_t n) MUST_CHECK;
 
 /* Keeps others off all connections of a client until the transaction ends. */
 enum err store_connection_lock_all(
@@ -43,8 +53,12 @@ enum err store_connection_emptied(
 	struct work *w, struct store_db *db, int64_t id, const char *cause) MUST_CHECK;
 
 /* Which generation the two stores outside the database hold; 0: none, -1: as it was. */
-enum err store_connection_distributed(struct work *w, struct store_db *db, int64_t id, int64_t copy,
-	int64_t environment) MUST_CHECK;
+struct store_distributed {
+	int64_t connection_id, copy, environment;
+};
+
+enum err store_connection_distributed(struct work *w, struct store_db *db,
+	const struct store_distributed *rows, size_t n) MUST_CHECK;
 
 /* A provider outside `keep` that holds a token; NULL when there is none. */
 enum err store_connection_held(struct work *w, struct store_db *db, const char *client,

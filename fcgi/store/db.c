@@ -12,10 +12,9 @@
 #include "store/stmt.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <libpq-fe.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +28,8 @@ struct store_db {
 	char *conninfo;
 	enum store_role role;
 	int64_t retry_at_ms; /* no connect before this moment */
-	int prepared;
+	int prepared, listening;
+	int was_noticed; /* the server spoke unasked, and not of a notification */
 };
 
 struct role_row {
@@ -38,7 +38,7 @@ struct role_row {
 
 #define COMMON_OPTIONS                                                                             \
 	"-c search_path=pg_catalog -c client_min_messages=error -c timezone=UTC "                  \
-	"-c synchronous_commit=on -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
+	"-c synchronous_commit=on -c jit=off -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
 
 static const struct role_row roles[] = {
 	[STORE_WORKER] = {"vestal_worker", "vestal-fcgi",
@@ -49,40 +49,7 @@ static const struct role_row roles[] = {
 		COMMON_OPTIONS "-c statement_timeout=0"},
 };
 
-/* --- parameters and rows -------------------------------------------------------------------- */
-
-struct store_param store_text(const char *value)
-{
-	return (struct store_param){.value = value, .bytes = -1};
-}
-
-struct store_param store_null(void)
-{
-	return store_text(NULL);
-}
-
-struct store_param store_int(int64_t value)
-{
-	struct store_param param = {.value = "", .bytes = -1};
-
-	snprintf(param.digits, sizeof(param.digits), "%" PRId64, value);
-	return param;
-}
-
-struct store_param store_int_or_null(int64_t value, int is_null)
-{
-	return is_null ? store_null() : store_int(value);
-}
-
-struct store_param store_bool(int value)
-{
-	return store_text(value ? "t" : "f");
-}
-
-struct store_param store_bytes(const void *bytes, size_t n)
-{
-	return (struct store_param){.value = bytes, .bytes = (int)n};
-}
+/* --- rows ------------------------------------------------------------------------------------ */
 
 static const PGresult *result_of(const struct store_rows *rows)
 {
@@ -131,7 +98,7 @@ static enum err away(struct work *w, struct store_db *db, enum err err, const ch
 {
 	PQfinish(db->connection);
 	db->connection = NULL;
-	db->prepared = 0;
+	db->prepared = db->listening = 0;
 	w->retry_after_s = RETRY_AFTER_S;
 	return work_cause(w, err, "%s", cause);
 }
@@ -153,20 +120,26 @@ static enum err fault_of(struct work *w, struct store_db *db, const PGresult *re
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
+static int poll_ms(const struct store_db *db, short events, int64_t left_ms)
+{
+	struct pollfd fd = {.fd = PQsocket(db->connection), .events = events};
+	int ready;
+
+	do
+		ready = poll(&fd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
+}
+
 /* No single wait outlasts this, so that a database that hangs does not use up what providers are
  * given. */
 static int wait_for(struct work *w, const struct store_db *db, short events)
 {
-	struct pollfd fd = {.fd = PQsocket(db->connection), .events = events};
 	int64_t left_ms = work_left_ms(w);
-	int ready;
 
 	if (db->role != STORE_OPERATOR && left_ms > ANSWER_MS)
 		left_ms = ANSWER_MS;
-	do
-		ready = poll(&fd, 1, (int)left_ms);
-	while (ready < 0 && errno == EINTR);
-	return ready > 0;
+	return poll_ms(db, events, left_ms);
 }
 
 static enum err flush(struct work *w, struct store_db *db)
@@ -286,6 +259,20 @@ void store_db_free(struct store_db *db)
 	free(db);
 }
 
+const char *store_db_program(const struct store_db *db)
+{
+	return roles[db->role].program;
+}
+
+/* Instead of libpq's own, which prints to standard error. */
+static void on_notice(void *handle, const PGresult *notice)
+{
+	struct store_db *db = handle;
+
+	(void)notice;
+	db->was_noticed = 1;
+}
+
 /*
  * libpq's own blocking connect: it alone gives each host of the string its time, and goes on to the
  * next when one hangs.
@@ -304,21 +291,28 @@ static enum err connect_now(struct work *w, struct store_db *db)
 	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
 		return away(w, db, ERR_DB_AWAY, "connect failed");
 	PQsetnonblocking(db->connection, 1);
+	PQsetNoticeReceiver(db->connection, on_notice, db);
+	db->was_noticed = 0;
 	return ERR_OK;
+}
+
+/* Takes in what came unasked. Returns 0 when the connection is lost, or about to be. */
+static int take_in(struct store_db *db)
+{
+	return PQconsumeInput(db->connection) && !PQisBusy(db->connection) && !db->was_noticed &&
+	       PQstatus(db->connection) == CONNECTION_OK;
 }
 
 /* Notices a connection that the server closed while nobody looked, before a request is spent on it.
  */
 static int is_alive(struct store_db *db)
 {
-	struct pollfd fd = {.events = POLLIN};
-
-	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
+	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK ||
+		PQtransactionStatus(db->connection) != PQTRANS_IDLE)
 		return 0;
-	fd.fd = PQsocket(db->connection);
 	/* What comes unasked is the server's last words, whose end may take a moment longer, or a
-	 * changed setting: a new connection is right for both. */
-	return poll(&fd, 1, 0) == 0 && PQtransactionStatus(db->connection) == PQTRANS_IDLE;
+	 * changed setting: a new connection is right for both. Only who listens expects more. */
+	return db->listening ? take_in(db) : !poll_ms(db, POLLIN, 0);
 }
 
 static enum err finish_sent(struct work *w, struct store_db *db, PGresult **last)
@@ -373,7 +367,7 @@ static enum err connect_again(struct work *w, struct store_db *db)
 		return away(w, db, ERR_DB_AWAY, "connect failed a moment ago");
 	PQfinish(db->connection);
 	db->connection = NULL;
-	db->prepared = 0;
+	db->prepared = db->listening = 0;
 	err = connect_now(w, db);
 	if (err) {
 		db->retry_at_ms = 2 * clock_monotonic_ms() - began_ms;
@@ -522,5 +516,80 @@ enum err store_db_transaction(
 		return commit(w, db);
 	if (db->connection && store_db_script(w, db, "rollback"))
 		return ERR_DB_AWAY;
+	return err;
+}
+
+/* --- notifications ---------------------------------------------------------------------------- */
+
+static const struct {
+	const char *channel, *listen;
+} channels[] = {
+	{"vestal_token", "listen vestal_token"},
+	{"vestal_renewal", "listen vestal_renewal"},
+};
+
+enum err store_db_listen(struct work *w, struct store_db *db, const char *channel)
+{
+	enum err err = ERR_BUG;
+
+	for (size_t i = 0; i < sizeof(channels) / sizeof(*channels); i++)
+		if (text_equal(channel, channels[i].channel))
+			err = store_db_script(w, db, channels[i].listen);
+	if (!err)
+		db->listening = 1;
+	return err;
+}
+
+/* The oldest notification, NULL when there is none. Returns 0 when there will be none any more. */
+static int next_notify(struct store_db *db, PGnotify **notify)
+{
+	int is_alive_yet;
+
+	*notify = PQnotifies(db->connection);
+	if (*notify)
+		return 1;
+	is_alive_yet = take_in(db);
+	*notify = PQnotifies(db->connection);
+	return is_alive_yet || *notify;
+}
+
+enum err store_db_wait(struct work *w, struct store_db *db, int64_t wait_ms, const char **channel,
+	const char **payload)
+{
+	int64_t end_ms = clock_monotonic_ms() + wait_ms, left_ms;
+	PGnotify *notify = NULL;
+
+	*channel = *payload = NULL;
+	if (end_ms > w->deadline_ms)
+		end_ms = w->deadline_ms;
+	if (!db->listening)
+		return work_cause(w, ERR_DB_AWAY, "the connection that listened is gone");
+	for (;;) {
+		if (!next_notify(db, &notify))
+			return away(w, db, ERR_DB_AWAY, "connection lost");
+		if (notify)
+			break;
+		left_ms = end_ms - clock_monotonic_ms();
+		if (!poll_ms(db, POLLIN, left_ms > 0 ? left_ms : 0))
+			return ERR_OK;
+	}
+	*channel = work_strdup(w, notify->relname);
+	*payload = work_strdup(w, notify->extra);
+	PQfreemem(notify);
+	return ERR_OK;
+}
+
+enum err store_db_unlisten(struct work *w, struct store_db *db)
+{
+	PGnotify *notify = NULL;
+	enum err err;
+
+	if (!db->listening)
+		return ERR_OK;
+	err = store_db_script(w, db, "unlisten *");
+	while (!err && (notify = PQnotifies(db->connection)))
+		PQfreemem(notify);
+	if (!err)
+		db->listening = 0;
 	return err;
 }

@@ -16,7 +16,7 @@ enum store_role { STORE_WORKER, STORE_REFRESHER, STORE_OPERATOR, STORE_OWNER };
 struct store_db;
 struct store_rows;
 
-/* One parameter of a statement: made by the functions below. */
+/* One parameter of a statement: made by the functions below (store/param.c). */
 struct store_param {
 	const char *value; /* NULL: null */
 	int bytes;         /* of a binary value; -1: a text */
@@ -38,10 +38,13 @@ enum err store_db_new(struct work *w, const struct conf *conf, enum store_role r
 	struct store_db **db) MUST_CHECK;
 void store_db_free(struct store_db *db);
 
+/* The program that connects so, as events name it. */
+const char *store_db_program(const struct store_db *db);
+
 /*
- * Connects when there is no living connection, compares the schema's version and prepares the role's statements.
- * After a failed connect nobody tries again for as long as it took.
- * Returns: ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH.
+ * Connects when there is no living connection, compares the schema's version and prepares the
+ * role's statements. After a failed connect nobody tries again for as long as it took. Returns:
+ * ERR_DB_AWAY, ERR_DB_TIMEOUT, ERR_SCHEMA_MISMATCH.
  */
 enum err store_db_ready(struct work *w, struct store_db *db) MUST_CHECK;
 
@@ -71,6 +74,23 @@ enum err store_db_each(struct work *w, struct store_db *db, enum stmt stmt,
 typedef enum err store_body_fn(struct work *w, struct store_db *db, void *context);
 enum err store_db_transaction(
 	struct work *w, struct store_db *db, store_body_fn *body, void *context) MUST_CHECK;
+
+/*
+ * Listens to a channel, "vestal_token" or "vestal_renewal": notifications that arrive from now on
+ * are not lost as long as this connection lives. Outside a transaction. Returns as store_db_run().
+ */
+enum err store_db_listen(struct work *w, struct store_db *db, const char *channel) MUST_CHECK;
+
+/*
+ * Waits until a notification arrives, wait_ms at most and never beyond the work's deadline, and
+ * hands over the oldest; *payload NULL: none came in time. Returns: ERR_DB_AWAY when the connection
+ * that listened is gone, and with it what it was told. Owns: the work.
+ */
+enum err store_db_wait(struct work *w, struct store_db *db, int64_t wait_ms, const char **channel,
+	const char **payload) MUST_CHECK;
+
+/* Listens to nothing any more, and forgets what has arrived. Harmless when nobody listens. */
+enum err store_db_unlisten(struct work *w, struct store_db *db) MUST_CHECK;
 
 /* Runs a whole script of sql/schema or sql/views. For migrations only. */
 enum err store_db_script(struct work *w, struct store_db *db, const char *script) MUST_CHECK;

@@ -83,3 +83,18 @@ enum err store_report_one(struct work *w, struct store_db *db, int64_t connectio
 	*cause = store_get_text(rows, 0, 1);
 	return ERR_OK;
 }
+
+enum err store_report_need_person(struct work *w, struct store_db *db, const char *client,
+	const char *provider, struct store_need *need)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_REPORT_NEED_PERSON, &rows, store_text(client), store_text(provider));
+
+	if (!err)
+		*need = (struct store_need){.total = store_get_int(rows, 0, 0),
+			.reauthorize = store_get_int(rows, 0, 1),
+			.fix_app = store_get_int(rows, 0, 2),
+			.investigate = store_get_int(rows, 0, 3)};
+	return err;
+}

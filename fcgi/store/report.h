@@ -38,4 +38,13 @@ enum err store_report_each(struct work *w, struct store_db *db,
 enum err store_report_one(struct work *w, struct store_db *db, int64_t connection_id,
 	const char **status, const char **cause) MUST_CHECK;
 
+/* Connections that only a person can mend, and what has to be done with them. */
+struct store_need {
+	int64_t total, reauthorize, fix_app, investigate;
+};
+
+/* client, provider: NULL, all of them. */
+enum err store_report_need_person(struct work *w, struct store_db *db, const char *client,
+	const char *provider, struct store_need *need) MUST_CHECK;
+
 #endif

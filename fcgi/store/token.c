@@ -1,6 +1,8 @@
 /* Tokens: struct and row. Sealed bytes pass through and are never opened here. */
 #include "store/token.h"
 
+#include "store/connection.h"
+
 static struct store_param sealed(const struct store_sealed *sealed)
 {
 	return sealed->bytes ? store_bytes(sealed->bytes, sealed->n) : store_null();
@@ -39,36 +41,59 @@ enum err store_token_announce(struct work *w, struct store_db *db, const char *c
 		store_int_or_null(generation, generation == 0));
 }
 
+static void fill_current(
+	struct work *w, const struct store_rows *rows, int row, struct store_current *current)
+{
+	*current = (struct store_current){
+		.connection_id = store_get_int(rows, row, 0),
+		.client = store_get_text(rows, row, 1),
+		.client_name = store_get_text(rows, row, 2),
+		.provider = store_get_text(rows, row, 3),
+		.datacenter = store_get_text(rows, row, 4),
+		.api_domain = store_get_text(rows, row, 5),
+		.scope = store_get_text(rows, row, 6),
+		.kept_json = store_get_text(rows, row, 7),
+		.app_id = store_get_int(rows, row, 8),
+		.state = store_get_text(rows, row, 9),
+		.cause = store_get_text(rows, row, 10),
+		.has_incident = store_get_bool(rows, row, 11),
+		.generation = store_get_int(rows, row, 12),
+		.token_type = store_get_text(rows, row, 15),
+		.issued_at = store_get_text(rows, row, 16),
+		.expires_at = store_get_text(rows, row, 17),
+		.granted_at = store_get_text(rows, row, 18),
+		.grant_ends_at = store_get_text(rows, row, 19),
+		.idle_ends_at = store_get_text(rows, row, 20),
+	};
+	current->access.bytes = store_get_bytes(w, rows, row, 13, &current->access.n);
+	current->refresh.bytes = store_get_bytes(w, rows, row, 14, &current->refresh.n);
+}
+
+enum err store_token_current_many(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	struct store_current *currents, size_t *count)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_TOKEN_CURRENT, &rows, store_text(store_connection_ids(w, ids, n)));
+
+	*count = 0;
+	if (err)
+		return err;
+	if ((size_t)store_count(rows) > n)
+		return work_cause(w, ERR_BUG, "more connections than were asked for");
+	*count = (size_t)store_count(rows);
+	for (int row = 0; row < store_count(rows); row++)
+		fill_current(w, rows, row, &currents[row]);
+	return ERR_OK;
+}
+
 enum err store_token_current(
 	struct work *w, struct store_db *db, int64_t connection_id, struct store_current *current)
 {
-	struct store_rows *rows = NULL;
-	enum err err = store_run(w, db, STMT_TOKEN_CURRENT, &rows, store_int(connection_id));
+	size_t count = 0;
+	enum err err = store_token_current_many(w, db, &connection_id, 1, current, &count);
 
-	if (err)
-		return err;
-	if (store_count(rows) == 0)
-		return ERR_CONNECTION_UNKNOWN;
-	*current = (struct store_current){
-		.client = store_get_text(rows, 0, 0),
-		.client_name = store_get_text(rows, 0, 1),
-		.provider = store_get_text(rows, 0, 2),
-		.datacenter = store_get_text(rows, 0, 3),
-		.api_domain = store_get_text(rows, 0, 4),
-		.scope = store_get_text(rows, 0, 5),
-		.kept_json = store_get_text(rows, 0, 6),
-		.app_id = store_get_int(rows, 0, 7),
-		.generation = store_get_int(rows, 0, 8),
-		.token_type = store_get_text(rows, 0, 11),
-		.issued_at = store_get_text(rows, 0, 12),
-		.expires_at = store_get_text(rows, 0, 13),
-		.granted_at = store_get_text(rows, 0, 14),
-		.grant_ends_at = store_get_text(rows, 0, 15),
-		.idle_ends_at = store_get_text(rows, 0, 16),
-	};
-	current->access.bytes = store_get_bytes(w, rows, 0, 9, &current->access.n);
-	current->refresh.bytes = store_get_bytes(w, rows, 0, 10, &current->refresh.n);
-	return ERR_OK;
+	return err || count ? err : ERR_CONNECTION_UNKNOWN;
 }
 
 enum err store_token_read(struct work *w, struct store_db *db, const struct store_read *read,
@@ -81,7 +106,8 @@ enum err store_token_read(struct work *w, struct store_db *db, const struct stor
 		store_bool(read->strict), store_text("vestal-fcgi " VESTAL_VERSION),
 		store_text(origin->request_id), store_text(origin->actor),
 		store_text(origin->actor_auth), store_text(origin->address),
-		store_text(origin->user_agent), store_text(read->host));
+		store_text(origin->user_agent), store_text(read->host),
+		store_bool(read->may_renew_first));
 
 	if (err)
 		return err;
@@ -97,6 +123,7 @@ enum err store_token_read(struct work *w, struct store_db *db, const struct stor
 		.datacenter = store_get_text(rows, 0, 7),
 		.degraded = store_get_bool(rows, 0, 8),
 		.served = store_get_bool(rows, 0, 9),
+		.needs_renewal = store_get_bool(rows, 0, 10),
 	};
 	served->access.bytes = store_get_bytes(w, rows, 0, 2, &served->access.n);
 	return ERR_OK;
@@ -112,4 +139,49 @@ enum err store_token_quarantine(
 	if (!err)
 		*marked = store_count(rows) == 1;
 	return err;
+}
+
+enum err store_token_show(struct work *w, struct store_db *db, const char *client,
+	const char *provider, struct store_shown *shown)
+{
+	struct store_rows *rows = NULL;
+	enum err err =
+		store_run(w, db, STMT_TOKEN_SHOW, &rows, store_text(client), store_text(provider));
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_CONNECTION_UNKNOWN;
+	*shown = (struct store_shown){
+		.connection_id = store_get_text(rows, 0, 0),
+		.last_generation = store_get_text(rows, 0, 1),
+		.generation = store_get_text(rows, 0, 2),
+		.access_fingerprint = store_get_text(rows, 0, 3),
+		.refresh_fingerprint = store_get_text(rows, 0, 4),
+		.token_type = store_get_text(rows, 0, 5),
+		.issued_at = store_get_text(rows, 0, 6),
+		.expires_at = store_get_text(rows, 0, 7),
+		.granted_at = store_get_text(rows, 0, 8),
+		.grant_ends_at = store_get_text(rows, 0, 9),
+		.idle_ends_at = store_get_text(rows, 0, 10),
+		.status = store_get_text(rows, 0, 11),
+		.cause = store_get_text(rows, 0, 12),
+		.action = store_get_text(rows, 0, 13),
+		.owner = store_get_text(rows, 0, 14),
+		.datacenter = store_get_text(rows, 0, 15),
+		.passive = store_get_bool(rows, 0, 16),
+		.failures = store_get_text(rows, 0, 17),
+		.last_error_code = store_get_text(rows, 0, 18),
+		.last_error_at = store_get_text(rows, 0, 19),
+		.last_refreshed_at = store_get_text(rows, 0, 20),
+		.last_proved_at = store_get_text(rows, 0, 21),
+		.next_refresh_at = store_get_text(rows, 0, 22),
+		.tried_at = store_get_text(rows, 0, 23),
+		.deferred_by = store_get_text(rows, 0, 24),
+		.lease_owner = store_get_text(rows, 0, 25),
+		.lease_until = store_get_text(rows, 0, 26),
+		.copy_generation = store_get_text(rows, 0, 27),
+		.environment_generation = store_get_text(rows, 0, 28),
+	};
+	return ERR_OK;
 }

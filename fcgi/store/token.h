@@ -41,6 +41,9 @@ enum err store_token_announce(struct work *w, struct store_db *db, const char *c
 
 /* A connection with the token it holds now; texts may be NULL where the column is. */
 struct store_current {
+	int64_t connection_id;
+	const char *state, *cause;
+	int has_incident; /* one that is open */
 	const char *client, *client_name, *provider, *datacenter, *api_domain, *scope, *kept_json;
 	int64_t app_id, generation; /* generation 0: it holds no token */
 	struct store_sealed access, refresh;
@@ -50,6 +53,13 @@ struct store_current {
 /* Returns: ERR_CONNECTION_UNKNOWN. */
 enum err store_token_current(struct work *w, struct store_db *db, int64_t connection_id,
 	struct store_current *current) MUST_CHECK;
+
+/*
+ * The same of many, in the order of client and provider, byte by byte; an id that is not there is
+ * left out, and one that was taken away holds no token. currents has room for n. Owns: the work.
+ */
+enum err store_token_current_many(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	struct store_current *currents, size_t *count) MUST_CHECK;
 
 /* Marks the connection of a token that does not open. *marked: it was not marked already, nor has
  * another token. */
@@ -61,6 +71,7 @@ struct store_read {
 	const char *known; /* generations the caller has: a PostgreSQL array, "{}" for none */
 	int64_t min_ttl_s;
 	int strict; /* nothing that lives shorter is served */
+	int may_renew_first; /* what needs a renewal that may be tried now is not served */
 };
 
 struct store_served {
@@ -70,6 +81,7 @@ struct store_served {
 	const char *token_type, *expires_at, *api_domain, *datacenter;
 	int64_t seconds_left; /* -1: without end */
 	int degraded, served;
+	int needs_renewal; /* which may be tried now, or is under way; nothing was served or noted */
 };
 
 /*
@@ -78,5 +90,25 @@ struct store_served {
  */
 enum err store_token_read(struct work *w, struct store_db *db, const struct store_read *read,
 	struct store_served *served) MUST_CHECK;
+
+/*
+ * What can be told of a connection's token; no secret is in it. Numbers are PostgreSQL's own
+ * decimal texts. NULL is what is not there: the token's own when there is none (generation), the
+ * lease's when nobody holds it (lease_owner).
+ */
+struct store_shown {
+	const char *connection_id, *last_generation;
+	const char *generation, *access_fingerprint, *refresh_fingerprint, *token_type;
+	const char *issued_at, *expires_at, *granted_at, *grant_ends_at, *idle_ends_at;
+	const char *status, *cause, *action, *owner, *datacenter;
+	int passive;
+	const char *failures, *last_error_code, *last_error_at;
+	const char *last_refreshed_at, *last_proved_at, *next_refresh_at, *tried_at, *deferred_by;
+	const char *lease_owner, *lease_until, *copy_generation, *environment_generation;
+};
+
+/* Returns: ERR_CONNECTION_UNKNOWN. Owns: the work. */
+enum err store_token_show(struct work *w, struct store_db *db, const char *client,
+	const char *provider, struct store_shown *shown) MUST_CHECK;
 
 #endif

@@ -2,7 +2,6 @@
  * they hold. */
 #include "vault/copy.h"
 
-#include "base/file.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -48,17 +47,23 @@ static enum err enter(struct work *w, int dir_fd, const char *name, int create, 
 	return file_open_dir(w, dir_fd, name, create, FOLDER_MODE, fd);
 }
 
-static enum err open_folder(
-	struct work *w, const char *state_dir, const char *client, int create, int *fd)
+static enum err open_copies(struct work *w, const char *state_dir, int create, int *fd)
 {
-	int state_fd = -1, copies_fd = -1;
+	int state_fd = -1;
 	/* The operator may have the state folder be a link; what is below it is ours and may not.
 	 */
 	enum err err =
 		file_open_dir(w, AT_FDCWD, work_printf(w, "%s/.", state_dir), 0, 0, &state_fd);
 
-	if (!err)
-		err = enter(w, state_fd, FOLDER, create, &copies_fd);
+	return err ? err : enter(w, state_fd, FOLDER, create, fd);
+}
+
+static enum err open_folder(
+	struct work *w, const char *state_dir, const char *client, int create, int *fd)
+{
+	int copies_fd = -1;
+	enum err err = open_copies(w, state_dir, create, &copies_fd);
+
 	return err ? err : enter(w, copies_fd, client, create, fd);
 }
 
@@ -67,12 +72,9 @@ static struct vault_binding binding(const char *client, const char *provider, in
 	return (struct vault_binding){"copy", client, provider, "copy", generation};
 }
 
-static enum err open_copy(struct work *w, const struct vault_keyring *k, const char *client,
-	const char *provider, char *bytes, size_t n, int64_t *generation, struct secret **content)
+static enum err read_header(struct work *w, const char *bytes, size_t n, int64_t *generation)
 {
 	const unsigned char *header = (const unsigned char *)bytes;
-	struct vault_binding b;
-	struct vault_blob blob;
 	uint64_t number = 0;
 
 	if (n < HEADER_BYTES || memcmp(bytes, MAGIC, AT_VERSION) != 0 ||
@@ -81,8 +83,15 @@ static enum err open_copy(struct work *w, const struct vault_keyring *k, const c
 	for (int i = AT_GENERATION; i < HEADER_BYTES; i++)
 		number = number << 8 | header[i];
 	*generation = (int64_t)number;
-	b = binding(client, provider, *generation);
-	blob = (struct vault_blob){(unsigned char *)bytes + HEADER_BYTES, n - HEADER_BYTES};
+	return ERR_OK;
+}
+
+static enum err open_copy(struct work *w, const struct vault_keyring *k, const char *client,
+	const char *provider, char *bytes, size_t n, int64_t generation, struct secret **content)
+{
+	struct vault_binding b = binding(client, provider, generation);
+	struct vault_blob blob = {(unsigned char *)bytes + HEADER_BYTES, n - HEADER_BYTES};
+
 	return vault_seal_open(w, k, VAULT_RING_COPY, &b, &blob, content);
 }
 
@@ -93,32 +102,35 @@ static enum err read_at(struct work *w, const struct vault_keyring *k, int dir_f
 	size_t n;
 	enum err err = file_read(w, dir_fd, file_name(w, provider), FILE_MAX_BYTES, &bytes, &n);
 
-	return err ? err : open_copy(w, k, client, provider, bytes, n, generation, content);
+	if (!err)
+		err = read_header(w, bytes, n, generation);
+	return err ? err : open_copy(w, k, client, provider, bytes, n, *generation, content);
 }
 
-static enum err write_at(struct work *w, const struct vault_keyring *k, int dir_fd,
-	const char *client, const char *provider, int64_t generation, const struct secret *content)
+static enum err seal_copy(struct work *w, const struct vault_keyring *k, const char *client,
+	const char *provider, int64_t generation, const struct secret *content,
+	struct vault_blob *file)
 {
 	struct vault_binding b = binding(client, provider, generation);
 	struct vault_blob blob;
-	unsigned char *bytes;
 	enum err err = vault_seal_close(w, k, VAULT_RING_COPY, &b, content, &blob);
 
 	if (err)
 		return err;
-	bytes = work_alloc(w, HEADER_BYTES + blob.n);
-	memcpy(bytes, MAGIC, AT_VERSION);
-	bytes[AT_VERSION] = FORMAT_VERSION;
+	*file = (struct vault_blob){work_alloc(w, HEADER_BYTES + blob.n), HEADER_BYTES + blob.n};
+	memcpy(file->bytes, MAGIC, AT_VERSION);
+	file->bytes[AT_VERSION] = FORMAT_VERSION;
 	for (int i = 0; i < HEADER_BYTES - AT_GENERATION; i++)
-		bytes[AT_GENERATION + i] = (unsigned char)((uint64_t)generation >> (56 - 8 * i));
-	memcpy(bytes + HEADER_BYTES, blob.bytes, blob.n);
-	return file_replace(w, dir_fd, file_name(w, provider), bytes, HEADER_BYTES + blob.n,
-		FILE_MODE, (gid_t)-1);
+		file->bytes[AT_GENERATION + i] =
+			(unsigned char)((uint64_t)generation >> (56 - 8 * i));
+	memcpy(file->bytes + HEADER_BYTES, blob.bytes, blob.n);
+	return ERR_OK;
 }
 
 /*
- * Whether a copy stands that is newer. Its header alone is not believed: a broken one could claim
- * any generation and keep all later copies away.
+ * Whether a copy stands that is newer. Its header alone is not believed when it says so: a broken
+ * one could claim any generation and keep all later copies away. One that claims to be older is
+ * replaced, whatever else it is.
  */
 static enum err look_at_old(struct work *w, const struct vault_keyring *k, int dir_fd,
 	const char *client, const char *provider, int64_t generation, int *newer)
@@ -126,12 +138,17 @@ static enum err look_at_old(struct work *w, const struct vault_keyring *k, int d
 	struct secret *content;
 	struct work own;
 	int64_t old = 0;
+	char *bytes;
+	size_t n;
 	enum err err;
 
 	work_begin(&own, work_left_ms(w));
-	err = read_at(&own, k, dir_fd, client, provider, &old, &content);
-	if (err == ERR_NOT_FOUND || err == ERR_SEALED ||
-		(err == ERR_KEY_UNKNOWN && old <= generation))
+	err = file_read(&own, dir_fd, file_name(&own, provider), FILE_MAX_BYTES, &bytes, &n);
+	if (!err)
+		err = read_header(&own, bytes, n, &old);
+	if (!err && old > generation)
+		err = open_copy(&own, k, client, provider, bytes, n, old, &content);
+	if (err == ERR_NOT_FOUND || err == ERR_SEALED)
 		err = ERR_OK;
 	else
 		*newer = old > generation;
@@ -151,11 +168,25 @@ static enum err lock(struct work *w, int fd, int how)
 	return done < 0 ? work_cause(w, ERR_IO, "flock: %s", strerrorname_np(errno)) : ERR_OK;
 }
 
+/* What is to stand in the file; the folder is locked. */
+static enum err prepare(struct work *w, const struct vault_keyring *k, int dir_fd,
+	const char *client, const char *provider, int64_t generation, const struct secret *content,
+	struct vault_blob *file)
+{
+	int newer = 0;
+	enum err err = look_at_old(w, k, dir_fd, client, provider, generation, &newer);
+
+	if (!err && newer)
+		err = work_cause(w, ERR_CONFLICT, "there is a newer copy");
+	return err ? err : seal_copy(w, k, client, provider, generation, content, file);
+}
+
 enum err vault_copy_write(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	const char *client, const char *provider, int64_t generation, const struct secret *content)
 {
 	enum err err = check_names(w, client, provider);
-	int fd = -1, newer = 0;
+	struct vault_blob file;
+	int fd = -1;
 
 	if (!err)
 		err = open_folder(w, state_dir, client, 1, &fd);
@@ -164,14 +195,108 @@ enum err vault_copy_write(struct work *w, const struct vault_keyring *k, const c
 		err = lock(w, fd, LOCK_EX);
 	if (err)
 		return err;
-	err = look_at_old(w, k, fd, client, provider, generation, &newer);
-	if (!err && newer)
-		err = work_cause(w, ERR_CONFLICT, "there is a newer copy");
+	err = prepare(w, k, fd, client, provider, generation, content, &file);
 	if (!err)
-		err = write_at(w, k, fd, client, provider, generation, content);
+		err = file_replace(
+			w, fd, file_name(w, provider), file.bytes, file.n, FILE_MODE, (gid_t)-1);
 	flock(fd, LOCK_UN);
 	return err;
 }
+
+/* --- many ------------------------------------------------------------------------------------- */
+
+struct vault_copy_batch {
+	const struct vault_keyring *k;
+	const char *state_dir;
+	struct file_batch *files;
+	struct work folders; /* locked; it begins anew when they are finished */
+	int copies_fd, fd;   /* -1: not open; the last client's */
+	const char *client;  /* the last one; NULL: there is none */
+};
+
+static void begin_folders(struct vault_copy_batch *batch)
+{
+	work_begin(&batch->folders, 0);
+	batch->client = NULL;
+	batch->copies_fd = batch->fd = -1;
+}
+
+static void end_folders(void *handle)
+{
+	struct vault_copy_batch *batch = handle;
+
+	work_end(&batch->folders);
+}
+
+struct vault_copy_batch *vault_copy_batch_new(
+	struct work *w, const struct vault_keyring *k, const char *state_dir)
+{
+	struct vault_copy_batch *batch = work_alloc(w, sizeof(*batch));
+
+	batch->k = k;
+	batch->state_dir = work_strdup(w, state_dir);
+	begin_folders(batch);
+	work_defer(w, end_folders, batch);
+	batch->files = file_batch_new(w); /* ends before the folders do */
+	return batch;
+}
+
+/*
+ * Opens and locks a client's folder. Whoever holds several got them in order, so that two never
+ * wait for each other.
+ */
+static enum err lock_folder(struct work *w, struct vault_copy_batch *batch, const char *client)
+{
+	struct work *folders = &batch->folders;
+	int fd = -1;
+	enum err err = batch->copies_fd >= 0
+			       ? ERR_OK
+			       : open_copies(folders, batch->state_dir, 1, &batch->copies_fd);
+
+	if (!err)
+		err = enter(folders, batch->copies_fd, client, 1, &fd);
+	if (!err)
+		err = lock(folders, fd, LOCK_EX);
+	if (err) {
+		work_cause(w, err, "%s", folders->cause ? folders->cause : err_slug(err));
+		work_forgive(folders);
+		return err;
+	}
+	batch->client = work_strdup(folders, client);
+	batch->fd = fd;
+	return ERR_OK;
+}
+
+enum err vault_copy_batch_add(struct work *w, struct vault_copy_batch *batch, const char *client,
+	const char *provider, int64_t generation, const struct secret *content,
+	struct file_outcome *outcome)
+{
+	enum err err = check_names(w, client, provider);
+	struct vault_blob file;
+
+	if (err)
+		return err;
+	if (file_batch_count(batch->files) == FILE_BATCH_MAX ||
+		(batch->client && strcmp(client, batch->client) < 0))
+		vault_copy_batch_finish(batch);
+	if (!text_equal(client, batch->client))
+		err = lock_folder(w, batch, client);
+	if (!err)
+		err = prepare(w, batch->k, batch->fd, client, provider, generation, content, &file);
+	if (err)
+		return err;
+	return file_batch_add(w, batch->files, batch->fd, file_name(w, provider), file.bytes,
+		file.n, FILE_MODE, (gid_t)-1, outcome);
+}
+
+void vault_copy_batch_finish(struct vault_copy_batch *batch)
+{
+	file_batch_finish(batch->files);
+	work_end(&batch->folders);
+	begin_folders(batch);
+}
+
+/* --- reading and removing --------------------------------------------------------------------- */
 
 enum err vault_copy_read(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	const char *client, const char *provider, int64_t *generation, struct secret **content)

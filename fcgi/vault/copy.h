@@ -8,6 +8,7 @@
 #ifndef VESTAL_VAULT_COPY_H
 #define VESTAL_VAULT_COPY_H
 
+#include "base/file.h"
 #include "vault/seal.h"
 
 /*
@@ -18,6 +19,29 @@
 enum err vault_copy_write(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	const char *client, const char *provider, int64_t generation,
 	const struct secret *content) MUST_CHECK;
+
+/*
+ * Many copies that wait for the disk together. It keeps other writers off the clients' folders from
+ * vault_copy_batch_add() to vault_copy_batch_finish(); copies in order of client and provider are
+ * finished the fewest times.
+ */
+struct vault_copy_batch;
+
+/* Owns: w; what is not finished when it ends is taken back. */
+struct vault_copy_batch *vault_copy_batch_new(
+	struct work *w, const struct vault_keyring *k, const char *state_dir);
+
+/*
+ * vault_copy_write(), but that the copy is in place only when *outcome says so, after
+ * vault_copy_batch_finish(). w: of this copy alone. Returns: as vault_copy_write(); then it was not
+ * added.
+ */
+enum err vault_copy_batch_add(struct work *w, struct vault_copy_batch *batch, const char *client,
+	const char *provider, int64_t generation, const struct secret *content,
+	struct file_outcome *outcome) MUST_CHECK;
+
+/* Each is durable, or its outcome says why not. */
+void vault_copy_batch_finish(struct vault_copy_batch *batch);
 
 /*
  * Reads a copy. Returns: ERR_NOT_FOUND, ERR_INPUT, ERR_SEALED, ERR_KEY_UNKNOWN, ERR_IO,

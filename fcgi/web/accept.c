@@ -135,6 +135,7 @@ static void read_params(struct work *w, struct web_raw *raw)
 		.origin = param(w, "HTTP_ORIGIN"),
 		.cookie = param(w, "HTTP_COOKIE"),
 		.csrf = param(w, "HTTP_X_VESTAL_CSRF"),
+		.as_it_is = param(w, "VESTAL_AS_IT_IS") != NULL,
 	};
 }
 

@@ -14,6 +14,7 @@ struct web_raw {
 	const char *body;
 	size_t body_bytes;
 	int body_too_large;
+	int as_it_is; /* nginx asks for the third time: no renewal may come first */
 };
 
 enum web_accepted { WEB_ACCEPTED, WEB_AGAIN, WEB_STOPPED };

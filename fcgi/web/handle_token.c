@@ -77,6 +77,8 @@ enum err web_handle_token(struct web_request *r)
 		.client = web_request_text(r, "clientId"),
 		.known = known_generations(r->w, r->raw.if_none_match),
 		.min_ttl_s = min_ttl->text ? min_ttl->number : -1,
+		.places = r->places,
+		.as_it_is = r->raw.as_it_is,
 	};
 	const char *etag;
 	enum err err =

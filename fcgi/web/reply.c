@@ -25,7 +25,7 @@ static const char *phrase_of(int status)
 		{405, "Method Not Allowed"}, {409, "Conflict"}, {413, "Content Too Large"},
 		{415, "Unsupported Media Type"}, {422, "Unprocessable Content"},
 		{429, "Too Many Requests"}, {500, "Internal Server Error"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"}};
+		{503, "Service Unavailable"}, {521, "Renewal Needed"}};
 
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(*phrases); i++)
 		if (phrases[i].status == status)

@@ -3,6 +3,7 @@
 #define VESTAL_WEB_REQUEST_H
 
 #include "custody/caller.h"
+#include "custody/place.h"
 #include "web/accept.h"
 
 #include <jansson.h>
@@ -41,6 +42,7 @@ struct web_route;
 struct web_request {
 	struct work *w;
 	const struct custody *c;
+	const struct custody_places *places; /* of the pool that renews; NULL: another pool */
 	struct web_raw raw;
 	const struct web_route *route;
 	const char *path;        /* as it came, without the query */

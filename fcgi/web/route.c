@@ -55,6 +55,11 @@ static const struct web_field health_fields[] = {
 static const struct web_field token_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_QUERY, 1),
 	{"min_ttl", WEB_TYPE_INT, WEB_IN_QUERY, 0, 0, 31622400}, {0}};
 
+static const struct web_field rejected_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1),
+	{"generation", WEB_TYPE_INT, WEB_IN_BODY, 1, 1, 9007199254740991}, {0}};
+
+static const struct web_field refresh_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), {0}};
+
 static const struct web_field client_put_fields[] = {CLIENT_IN_PATH,
 	{"name", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 200},
 	{"providers", WEB_TYPE_NAMES, WEB_IN_BODY, 1, 0, 100}, {0}};
@@ -70,10 +75,14 @@ const struct web_route web_routes[] = {
 		emergency_post_fields},
 	{"GET", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,
 		emergency_get_fields},
+	{"POST", "/api/oauth/refresh/:clientId", web_handle_refresh, ADMIN_OPERATOR,
+		WEB_POOL_PROVIDER, 0, 0, refresh_fields},
 	{"GET", "/divine/oauth/health", web_handle_health, ADMIN_OPERATOR_AUDITOR, WEB_POOL_FAST, 1,
 		0, health_fields},
 	{"GET", "/api/oauth/token/:clientId", web_handle_token, ADMIN_SERVICE, WEB_POOL_FAST, 0, 0,
 		token_fields},
+	{"POST", "/api/oauth/token/:clientId/rejected", web_handle_rejected, ADMIN_SERVICE,
+		WEB_POOL_PROVIDER, 0, 0, rejected_fields},
 	{"GET", "/api/oauth/clients", web_handle_clients, ADMIN, WEB_POOL_FAST, 1, 0, no_fields},
 	{"PUT", "/api/oauth/clients/:clientId", web_handle_client_put, ADMIN, WEB_POOL_FAST, 0, 0,
 		client_put_fields},

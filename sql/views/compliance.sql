@@ -38,9 +38,10 @@ create or replace view vestal.v_key_lifecycle as
 	from vestal.audit_event where action like 'key.%' or action like 'api_key.%';
 
 create or replace view vestal.v_incident_ttr as
-	select i.id, c.client_id, c.provider, i.cause, i.state, i.impact_start, i.detected_at, i.opened_at, i.opened_by,
+	select i.id, c.client_id, coalesce(c.provider, s.provider) as provider, i.cause, i.state, i.impact_start, i.detected_at, i.opened_at, i.opened_by,
 		i.reason, i.acknowledged_at, i.acknowledged_by, i.resolved_at, i.resolved_by,
 		i.detected_at - i.impact_start as time_to_detect,
 		i.acknowledged_at - i.impact_start as time_to_acknowledge,
 		i.resolved_at - i.impact_start as time_to_recover
-	from vestal.incident i join vestal.connection c on c.id = i.connection_id;
+	from vestal.incident i left join vestal.connection c on c.id = i.connection_id
+		left join vestal.provider_state s on s.id = i.provider_state_id;

@@ -392,6 +392,7 @@ def test_token_if_none_match(connected, known, status):
 def test_min_ttl(connected):
     assert connected.token(min_ttl=3601).problem(400, "invalid_input") == ["min_ttl"]
     assert connected.token(min_ttl=3000).json["degraded"] is False
+    connected.sim.control("faults", {"at": "token", "mode": "status", "status": 500, "times": 0})  # no renewal comes of it
     shift(connected, "expires_at", 30)
     assert connected.token().json["degraded"] is True
     assert connected.token(min_ttl=10).json["degraded"] is False
@@ -402,6 +403,7 @@ def test_min_ttl(connected):
 
 
 def test_expired_token_is_not_served(connected):
+    connected.sim.control("faults", {"at": "token", "mode": "status", "status": 500, "times": 0})  # no renewal comes of it
     shift(connected, "expires_at", -1)
     assert connected.stack.report(connected.id)["status"] == "expired"
     for query in ({}, {"min_ttl": 0}):

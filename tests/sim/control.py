@@ -6,7 +6,7 @@ with a slip fails at the slip. What then happens is decided by the ledger and th
 
 import json
 from dataclasses import asdict
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ledger import ROTATIONS, Client, Ledger, Refused
 from wire import BadRequest, Request, Response, json_response
@@ -31,7 +31,7 @@ CONSENT = {
 }  # fmt: skip
 WAIT = {
     "at": (str, ...), "count": (int, ...), "timeout_s": (NUMBER, 10),
-    "datacenter": (str, None), "grant": (str, None),
+    "datacenter": (str, None), "grant": (str, None), "client_id": (str, None),
 }  # fmt: skip
 SELECTOR = {
     "user": (str, None), "client_id": (str, None), "refresh_token": (str, None),
@@ -39,7 +39,8 @@ SELECTOR = {
 }  # fmt: skip
 SETTINGS = {
     "token_ttl_s": NUMBER, "code_ttl_s": NUMBER, "rotation": str, "grace_s": NUMBER,
-    "ms_form": bool, "latency_ms": NUMBER, "mint_limit": int, "cap": int, "now_offset_s": NUMBER,
+    "ms_form": bool, "latency_ms": NUMBER, "mint_limit": int, "cap": int, "access_bytes": int,
+    "now_offset_s": NUMBER, "client_id": str,
 }  # fmt: skip
 
 
@@ -76,7 +77,6 @@ class Control:
         self.routes = {
             ("POST", "/__sim/clients"): self.register,
             ("POST", "/__sim/reset"): self.reset,
-            ("GET", "/__sim/ledger"): lambda _: self.ledger.snapshot(),
             ("POST", "/__sim/revoke"): self.revoke,
             ("POST", "/__sim/expire"): self.expire,
             ("POST", "/__sim/issue"): self.issue,
@@ -93,6 +93,8 @@ class Control:
         try:
             if (request.method, request.path) == ("POST", "/__sim/wait"):
                 return await self.wait(parse(request))
+            if (request.method, request.path) == ("GET", "/__sim/ledger"):
+                return json_response(self.read(request.query))
             route = self.routes.get((request.method, request.path))
             if route is None:
                 return json_response({"error": "no such control"}, 404)
@@ -123,18 +125,31 @@ class Control:
         self.watch.clear()
         return {}
 
+    def read(self, query: str) -> dict:
+        """The ledger, all of it or of one client."""
+        asked = parse_qs(query, keep_blank_values=True)
+        if asked.keys() - {"client_id"}:
+            raise BadRequest("the ledger is asked for by client_id only")
+        return self.ledger.snapshot(*asked.get("client_id", []))
+
     def set(self, body) -> dict:
-        settings = self.ledger.settings
+        """Changes what holds for everybody, or, given a client_id, for that client alone."""
         wanted = checked(body, {name: (kind, None) for name, kind in SETTINGS.items()})
+        client_id = wanted.pop("client_id")
         changes = {name: value for name, value in wanted.items() if value is not None}
         if changes.get("rotation", "never") not in ROTATIONS:
             raise BadRequest(f"rotation: one of {', '.join(ROTATIONS)}")
         for name, value in changes.items():
             if isinstance(value, NUMBER) and value < 0 and name != "now_offset_s":
                 raise BadRequest(f"{name}: negative")
-        for name, value in changes.items():
-            setattr(settings, name, value)
-        return asdict(settings)
+        if client_id is not None:
+            if "now_offset_s" in changes:
+                raise BadRequest("now_offset_s: there is one clock")
+            self.ledger.own_settings.setdefault(client_id, {}).update(changes)
+        else:
+            for name, value in changes.items():
+                setattr(self.ledger.settings, name, value)
+        return asdict(self.ledger.settings_of(client_id))
 
     # --- what users do
 
@@ -231,7 +246,7 @@ class Control:
     async def wait(self, body) -> Response:
         """Blocks until so many requests have arrived since the last reset (at "hang": hang now)."""
         fields = checked(body, WAIT)
-        place = (fields["at"], fields["datacenter"], fields["grant"])
+        place = [fields[name] for name in ("at", "datacenter", "grant", "client_id")]
         if fields["at"] not in ("token", "probe", "revoke", "auth", "hang"):
             raise BadRequest("at: token, probe, revoke, auth or hang")
         reached = await self.watch.wait(fields["count"], fields["timeout_s"], *place)

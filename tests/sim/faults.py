@@ -50,18 +50,25 @@ class Rule:
     times: int = 1
     datacenter: "str | None" = None
     grant: "str | None" = None
+    client_id: "str | None" = None
     options: dict = field(default_factory=dict)
     hits: int = 0
 
-    def meets(self, at: str, datacenter: str, grant) -> bool:
-        if self.times and self.hits >= self.times:
-            return False
-        same = self.at == at and self.datacenter in (None, datacenter)
-        return same and self.grant in (None, grant)
+    def meets(self, *place) -> bool:
+        return not (self.times and self.hits >= self.times) and covers(self.place, place)
+
+    @property
+    def place(self) -> tuple:
+        return self.at, self.datacenter, self.grant, self.client_id
 
     def row(self) -> dict:
-        names = ("id", "at", "mode", "times", "datacenter", "grant", "hits")
+        names = ("id", "at", "mode", "times", "datacenter", "grant", "client_id", "hits")
         return {name: getattr(self, name) for name in names} | self.options
+
+
+def covers(wanted: tuple, place: tuple) -> bool:
+    """Whether a place (at, data centre, grant, client) is meant; None means any."""
+    return all(want in (None, is_) for want, is_ in zip(wanted, place))
 
 
 def parse_rule(number: int, body: dict) -> Rule:
@@ -73,10 +80,12 @@ def parse_rule(number: int, body: dict) -> Rule:
     mode = body.pop("mode", None)
     if mode not in MODES:
         raise BadRequest(f"mode must be one of {', '.join(MODES)}")
-    common = {name: body.pop(name, None) for name in ("at", "datacenter", "grant")}
+    common = {name: body.pop(name, None) for name in ("at", "datacenter", "grant", "client_id")}
     times = body.pop("times", 1)
     if common["at"] not in PLACES or common["grant"] not in (None, "code", "refresh"):
         raise BadRequest("at must be token, probe, revoke or auth; grant code or refresh")
+    if not isinstance(common["client_id"], (str, type(None))):
+        raise BadRequest("client_id must be a string")
     if common["datacenter"] not in (None, *DATACENTERS):
         raise BadRequest("unknown datacenter")
     if type(times) is not int or times < 0:
@@ -111,22 +120,19 @@ class Watch:
         self.arrivals.clear()
         self._wake()
 
-    def arrive(self, at: str, datacenter: str, grant):
-        self.arrivals[at, datacenter, grant] += 1
+    def arrive(self, *place):
+        self.arrivals[place] += 1
         self._wake()
 
-    def hang(self, at: str, datacenter: str, grant, change: int):
-        self.hanging[at, datacenter, grant] += change
+    def hang(self, change: int, *place):
+        self.hanging[place] += change
         self._wake()
 
-    def count(self, at: str, datacenter=None, grant=None) -> int:
+    def count(self, at: str, datacenter=None, grant=None, client_id=None) -> int:
         """Arrivals at a place; at "hang", the requests that hang right now."""
         counter = self.hanging if at == "hang" else self.arrivals
-        return sum(
-            number
-            for key, number in counter.items()
-            if at in ("hang", key[0]) and datacenter in (None, key[1]) and grant in (None, key[2])
-        )
+        wanted = (None if at == "hang" else at, datacenter, grant, client_id)
+        return sum(number for place, number in counter.items() if covers(wanted, place))
 
     def _wake(self):
         for future, reached in self.waiters:
@@ -168,10 +174,10 @@ class Faults:
         self.release.set_result("drop" if drop else "go")
         self.release = asyncio.get_running_loop().create_future()
 
-    def take(self, at: str, datacenter: str, grant):
+    def take(self, *place):
         """The first rule that meets the request, now one hit older; else None."""
         for rule in self.rules:
-            if rule.meets(at, datacenter, grant):
+            if rule.meets(*place):
                 rule.hits += 1
                 return rule
         return None
@@ -282,20 +288,24 @@ class Faults:
 
     async def _hang(self, options, act, request, connection, row):
         """Until cleared. A caller that hangs up while nothing has been done leaves nothing done."""
-        place, release = (row["kind"], row["datacenter"], row["grant"]), self.release
+        place, release = place_of(row), self.release
         response = act() if options["act"] else None
         gone = asyncio.ensure_future(connection.gone.wait())
-        self.watch.hang(*place, 1)
+        self.watch.hang(1, *place)
         try:
             await asyncio.wait((gone, release), return_when=asyncio.FIRST_COMPLETED)
         finally:
             gone.cancel()
-            self.watch.hang(*place, -1)
+            self.watch.hang(-1, *place)
         if connection.gone.is_set() or release.result() == "drop":
             row["outcome"] = row["outcome"] if response else "not_acted"
             connection.drop()
             return 0
         return await self._reply(response or act(), request, connection, row)
+
+
+def place_of(row: dict) -> tuple:
+    return row["kind"], row["datacenter"], row["grant"], row["client_id"]
 
 
 def edited(response: Response, change) -> Response:

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 MINT_WINDOW_S = 600
 LIVE_ACCESS_TOKENS = 15
@@ -26,6 +26,7 @@ class Settings:
     latency_ms: float = 0
     mint_limit: int = 10
     cap: int = 20
+    access_bytes: int = 70
     now_offset_s: float = 0
 
 
@@ -97,8 +98,10 @@ class Refused(Exception):
     """The provider says no; the text is Zoho's word for it."""
 
 
-def new_value() -> str:
-    return f"1000.{secrets.token_hex(16)}.{secrets.token_hex(16)}"
+def new_value(size: int = 0) -> str:
+    """In Zoho's shape, drawn out to that many bytes when it is shorter."""
+    value = f"1000.{secrets.token_hex(16)}.{secrets.token_hex(16)}"
+    return value + secrets.token_hex(max(0, size - len(value)))[: max(0, size - len(value))]
 
 
 class Ledger:
@@ -108,6 +111,7 @@ class Ledger:
 
     def clear(self):
         self.settings = Settings()
+        self.own_settings = {}
         self.clients = {}
         self.consents = set()
         self.codes = {}
@@ -117,6 +121,11 @@ class Ledger:
         self.requests = []
         self.grants_of_user = {}
         self.write("reset")
+
+    def settings_of(self, client_id) -> Settings:
+        """What holds for a client: its own settings over everybody's."""
+        own = self.own_settings.get(client_id)
+        return replace(self.settings, **own) if own else self.settings
 
     def now(self) -> float:
         return time.time() + self.settings.now_offset_s
@@ -149,7 +158,7 @@ class Ledger:
         return code
 
     def code_state(self, code: Code) -> str:
-        late = self.now() >= code.issued_at + self.settings.code_ttl_s
+        late = self.now() >= code.issued_at + self.settings_of(code.client_id).code_ttl_s
         return "expired" if code.state == "live" and late else code.state
 
     def redeem(self, code: Code):
@@ -177,13 +186,16 @@ class Ledger:
         key = (newest.client_id, newest.user, newest.datacenter)
         living = [grant for grant in self.grants_of_user.get(key, []) if not grant.ended]
         living.append(newest)
-        while self.settings.cap and len(living) > self.settings.cap:
+        cap = self.settings_of(newest.client_id).cap
+        while cap and len(living) > cap:
             self.end_grant(living.pop(0), "evicted")
         self.grants_of_user[key] = living
 
     def mint(self, grant: Grant, refresh) -> Token:
         """A new access token; the oldest living one beyond the provider's limit is evicted."""
-        token = self._issue("access", grant, refresh, self.now() + self.settings.token_ttl_s)
+        settings = self.settings_of(grant.client_id)
+        expires_at = self.now() + settings.token_ttl_s
+        token = self._issue("access", grant, refresh, expires_at, settings.access_bytes)
         if refresh is not None:
             refresh.mints += 1
         living = grant.access_tokens
@@ -195,9 +207,9 @@ class Ledger:
             self._end(other, "evicted")
         return token
 
-    def _issue(self, kind: str, grant: Grant, parent, expires_at) -> Token:
+    def _issue(self, kind: str, grant: Grant, parent, expires_at, size: int = 0) -> Token:
         token_id = f"{kind[0]}{len(self.by_id) + 1}"
-        token = Token(token_id, kind, new_value(), grant, parent, self.now(), expires_at)
+        token = Token(token_id, kind, new_value(size), grant, parent, self.now(), expires_at)
         self.tokens[token.value] = token
         self.by_id.append(token)
         if self.journal is not None:
@@ -219,8 +231,9 @@ class Ledger:
         """Live, or rotated away so lately that the grace still holds."""
         if token.grant.ended:
             return False
-        if token.state == "rotated" and self.settings.rotation == "grace":
-            return self.now() < token.ended_at + self.settings.grace_s
+        settings = self.settings_of(token.grant.client_id)
+        if token.state == "rotated" and settings.rotation == "grace":
+            return self.now() < token.ended_at + settings.grace_s
         return self.state(token) == "live"
 
     def renew(self, value: str, client_id: str, datacenter: str):
@@ -228,21 +241,21 @@ class Ledger:
         token = self.find(value, "refresh", datacenter)
         if token is None or token.grant.client_id != client_id:
             raise Refused("invalid_code")
-        grant = token.grant
+        grant, rotation = token.grant, self.settings_of(client_id).rotation
         if not self._usable(token):
-            if token.state == "rotated" and self.settings.rotation == "strict":
+            if token.state == "rotated" and rotation == "strict":
                 self.end_grant(grant, "revoked")
             raise Refused("invalid_code")
         self._count_mint(grant)
         successor = None
-        if self.settings.rotation != "never":
+        if rotation != "never":
             successor = self.add_refresh_token(grant, token)
             if token.state == "live":
                 self._end(token, "rotated")
         return self.mint(grant, token), successor
 
     def _count_mint(self, grant: Grant):
-        now, limit = self.now(), self.settings.mint_limit
+        now, limit = self.now(), self.settings_of(grant.client_id).mint_limit
         if now - grant.window_started_at >= MINT_WINDOW_S:
             grant.window_started_at, grant.window_mints = now, 0
         if limit and grant.window_mints >= limit:
@@ -340,11 +353,16 @@ class Ledger:
         digest = hashlib.sha256(code.value.encode()).hexdigest()
         return row | {"sha256": digest, "issued_at": code.issued_at, "state": self.code_state(code)}
 
-    def snapshot(self) -> dict:
+    def snapshot(self, client_id=None) -> dict:
+        """Everything, or what belongs to one client."""
+
+        def meant(owner) -> bool:
+            return client_id in (None, owner)
+
         return {
             "now": self.now(),
-            "tokens": [self.token_row(token) for token in self.by_id],
-            "codes": [self.code_row(code) for code in self.codes.values()],
-            "requests": self.requests,
-            "settings": asdict(self.settings),
+            "tokens": [self.token_row(t) for t in self.by_id if meant(t.grant.client_id)],
+            "codes": [self.code_row(code) for code in self.codes.values() if meant(code.client_id)],
+            "requests": [row for row in self.requests if meant(row["client_id"])],
+            "settings": asdict(self.settings_of(client_id)),
         }

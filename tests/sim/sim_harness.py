@@ -19,7 +19,7 @@ SCOPES = "ZohoCRM.modules.ALL,ZohoCRM.users.READ,ZohoCRM.org.READ"
 VERIFIER = "v" * 50
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode()[:43]
 HOSTS = {name: f"127.0.0.{n}" for n, name in enumerate("us eu in au jp ca sa cn uk ae".split(), 1)}
-VALUE = re.compile(r"1000\.[0-9a-f]{32}\.[0-9a-f]{32}")
+VALUE = re.compile(r"1000\.[0-9a-f]{32}\.[0-9a-f]{32,}")
 
 
 class Stay(HTTPRedirectHandler):
@@ -99,8 +99,10 @@ class Sim:
     def revoke(self, value, datacenter="us"):
         return self.ask("/oauth/v2/token/revoke", datacenter, form={"token": value})
 
-    def ledger(self):
-        return self.control("ledger", method="GET")
+    def ledger(self, client_id=None):
+        """All of it, or what belongs to one client."""
+        query = f"?{urlencode({'client_id': client_id})}" if client_id else ""
+        return self.control(f"ledger{query}", method="GET")
 
     def state(self, value):
         return next(row["state"] for row in self.ledger()["tokens"] if row["value"] == value)

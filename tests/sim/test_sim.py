@@ -249,6 +249,65 @@ def test_strict_reuse_kills_the_whole_grant(sim):
     assert sim.state(body["refresh_token"]) == "revoked"
 
 
+# --- settings and record of one client
+
+
+def test_each_client_may_have_settings_of_its_own(sim):
+    for name, own in {"A": {"rotation": "strict"}, "B": {"rotation": "grace", "token_ttl_s": 60}}.items():
+        sim.client(f"1000.{name}", client_secret="s3")
+        settings = sim.control("settings", {"client_id": f"1000.{name}"} | own)
+        assert settings["rotation"] == own["rotation"] and settings["mint_limit"] == 10
+    assert sim.control("settings", method="GET")["rotation"] == "never", "everybody else's"
+
+    def renewals(client_id):
+        [grant] = sim.issue(client_id=client_id)
+        return [sim.refresh(grant["refresh_token"], client_id=client_id).json for _ in range(2)]
+
+    strict, graceful, others = renewals("1000.A"), renewals("1000.B"), renewals("1000.ACME")
+    assert "refresh_token" in strict[0] and strict[1] == {"error": "invalid_code"}
+    assert all("refresh_token" in answer and answer["expires_in"] == 60 for answer in graceful)
+    assert all("access_token" in answer and "refresh_token" not in answer for answer in others)
+
+    sim.control("settings", {"client_id": "1000.A", "now_offset_s": 1}, expect=400)
+    sim.control("settings", {"client_id": "1000.A", "mint_limit": 1})
+    assert renewals("1000.A")[1]["error"] == "invalid_code" and "access_token" in renewals("1000.B")[1]
+    sim.control("reset")
+    sim.client("1000.A", client_secret="s3")
+    assert "refresh_token" not in renewals("1000.A")[1]
+
+
+def test_own_quota_of_a_client(sim):
+    sim.client("1000.A", client_secret="s3")
+    sim.control("settings", {"client_id": "1000.A", "mint_limit": 1})
+    for client_id, second in (("1000.A", 400), ("1000.ACME", 200)):
+        [grant] = sim.issue(client_id=client_id)
+        statuses = [sim.refresh(grant["refresh_token"], client_id=client_id).status for _ in range(2)]
+        assert statuses == [200, second]
+
+
+def test_the_ledger_of_one_client(sim):
+    sim.client("1000.A", client_secret="s3")
+    [mine], [others] = sim.issue(client_id="1000.A"), sim.issue()
+    minted = sim.refresh(mine["refresh_token"], client_id="1000.A").json["access_token"]
+    sim.refresh(others["refresh_token"])
+    sim.probe(minted)
+    ledger = sim.ledger("1000.A")
+    assert {row["client_id"] for row in ledger["tokens"] + ledger["requests"]} == {"1000.A"}
+    [token] = [row for row in ledger["tokens"] if row["value"] == minted]
+    assert [row["kind"] for row in ledger["requests"]] == ["token", "probe"]
+    assert ledger["requests"][0]["minted"] == token["id"]
+    assert len(sim.ledger()["tokens"]) == 2 * len(ledger["tokens"]), "others have as many"
+    sim.control("ledger?client=1000.A", method="GET", expect=400)
+
+
+def test_access_tokens_of_any_size(sim):
+    sim.control("settings", {"client_id": "1000.ACME", "access_bytes": 8191})
+    [grant] = sim.issue()
+    minted = sim.refresh(grant["refresh_token"]).json["access_token"]
+    assert len(minted) == 8191 and sim.probe(minted).status == 200
+    assert len(grant["refresh_token"]) == 70
+
+
 # --- revocation
 
 

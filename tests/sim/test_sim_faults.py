@@ -54,6 +54,19 @@ def test_rules_choose_place_grant_and_data_centre_and_run_out(sim):
     assert sim.control("faults", method="GET") == []
 
 
+def test_rules_and_waiting_for_one_client(sim):
+    sim.client("1000.A", client_secret="s3")
+    [mine], [others] = sim.issue(client_id="1000.A"), sim.issue()
+    sim.control("faults", [{"at": "token", "client_id": "1000.A", "mode": "empty", "times": 0}])
+    assert "access_token" in sim.refresh(others["refresh_token"]).json
+    assert sim.refresh(mine["refresh_token"], client_id="1000.A").status == 400
+    assert sim.control("faults", method="GET")[0]["client_id"] == "1000.A"
+    never = {"at": "token", "count": 2, "timeout_s": 0, "client_id": "1000.A"}
+    assert sim.control("wait", never, expect=504) == {"count": 1}
+    assert sim.control("wait", never | {"client_id": None}, expect=400)
+    sim.control("faults", {"at": "token", "client_id": 7, "mode": "empty"}, expect=400)
+
+
 def test_drop_before_leaves_nothing_done_and_drop_after_leaves_all_done(sim):
     sim.control("settings", {"rotation": "strict"})
     [grant] = sim.issue()

@@ -155,6 +155,7 @@ class Accounts:
             return json_response({"error": str(refusal)})
         row["outcome"] = "ok"
         row["refresh_token"] = row["refresh_token"] or (refresh.id if refresh else None)
+        row["minted"] = access.id
         return json_response(self._success(access, refresh))
 
     def _authenticate(self, request: Request, fields: dict) -> Client:
@@ -176,7 +177,7 @@ class Accounts:
         return self.ledger.redeem(code)
 
     def _success(self, access, refresh) -> dict:
-        settings = self.ledger.settings
+        settings = self.ledger.settings_of(access.grant.client_id)
         answer = {"access_token": access.value}
         if refresh is not None:
             answer["refresh_token"] = refresh.value

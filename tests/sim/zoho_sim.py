@@ -57,10 +57,11 @@ class Simulator:
             await connection.reply(request, guarded(handler, request, {}))
             return
         row = self._begin(at, request)
-        rule = self.faults.take(at, request.datacenter, row["grant"])
+        rule = self.faults.take(at, request.datacenter, row["grant"], row["client_id"])
         try:
-            if self.ledger.settings.latency_ms:
-                await asyncio.sleep(self.ledger.settings.latency_ms / 1000)
+            latency_ms = self.ledger.settings_of(row["client_id"]).latency_ms
+            if latency_ms:
+                await asyncio.sleep(latency_ms / 1000)
             act = partial(guarded, handler, request, row)
             sent = await self.faults.answer(rule, act, request, connection, row)
             row["answered"] = sent > 0
@@ -108,7 +109,7 @@ class Simulator:
             token=token.id if token else None,
             refresh_token=refresh.id if refresh else None,
         )
-        self.watch.arrive(at, request.datacenter, grant)
+        self.watch.arrive(at, request.datacenter, grant, row["client_id"])
         return row
 
 

@@ -4,6 +4,8 @@
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
 #include "store/migrate.h"
+#include "store/run.h"
+#include "vault/spool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +14,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#define RUN_PERIODS 3
+#define START "let vestal-refresh.timer or cron start vestal-refresh"
 
 enum result { GOOD, WARNING, FAILED };
 
@@ -54,6 +59,36 @@ static void judge(
 	work_forgive(ctl->w);
 }
 
+/* Tokens die silently where nothing renews them. */
+static void check_run(struct doctor *d)
+{
+	struct ctl *ctl = d->ctl;
+	const int64_t period_s = conf_number(&ctl->conf, CONF_refresh_period_s);
+	struct store_last_run last;
+	const char *text;
+	enum err err = store_run_last(ctl->w, ctl->c.db, &last);
+
+	if (err == ERR_NOT_FOUND) {
+		say(d, FAILED, "renewal", "no run is recorded; " START);
+		return;
+	}
+	if (err) {
+		judge(d, err, "renewal", "", NULL);
+		return;
+	}
+	text = work_printf(
+		ctl->w, "the newest run began %lld s ago on %s", (long long)last.age_s, last.host);
+	if (last.age_s > RUN_PERIODS * period_s)
+		say(d, FAILED, "renewal",
+			work_printf(ctl->w, "%s, and refresh_period_s is %lld; " START, text,
+				(long long)period_s));
+	else if (last.exit_code == 1)
+		say(d, WARNING, "renewal",
+			work_printf(ctl->w, "%s, and failed; its log says why", text));
+	else
+		say(d, GOOD, "renewal", text);
+}
+
 static void check_database(struct doctor *d)
 {
 	struct ctl *ctl = d->ctl;
@@ -64,6 +99,8 @@ static void check_database(struct doctor *d)
 		return;
 	err = ctl_open_database(ctl, 0);
 	judge(d, err, "schema", work_printf(ctl->w, "version %d", STORE_SCHEMA_VERSION), NULL);
+	if (!err)
+		check_run(d);
 }
 
 static void check_rings(struct doctor *d)
@@ -92,6 +129,31 @@ static void check_dir(struct doctor *d, const char *check, const char *path)
 			work_printf(w,
 				"%s: %s; make it, owned and writable by the service's account",
 				path, strerror(errno)));
+}
+
+/* Without a spool nothing is renewed: no slot, no request. */
+static void check_spool(struct doctor *d)
+{
+	struct ctl *ctl = d->ctl;
+	const char *state_dir = conf_text(&ctl->conf, CONF_state_dir);
+	const char *dir = work_printf(ctl->w, "%s/spool", state_dir);
+	struct vault_spool_status status;
+	enum err err = vault_spool_look(ctl->w, state_dir, &status);
+
+	if (err) {
+		judge(d, err, "spool", "", NULL);
+		return;
+	}
+	if (access(dir, F_OK) == 0 && access(dir, W_OK | X_OK) < 0)
+		check_dir(d, "spool", dir);
+	else if (status.abandoned)
+		say(d, WARNING, "spool",
+			work_printf(ctl->w,
+				"%zu of %zu files are of processes that are gone; the next run "
+				"settles them",
+				status.abandoned, status.files));
+	else
+		say(d, GOOD, "spool", work_printf(ctl->w, "%zu files in use", status.files));
 }
 
 /* Environment files hold tokens in the clear: they belong into memory. */
@@ -166,6 +228,7 @@ static void examine(struct doctor *d)
 	}
 	check_rings(d);
 	check_dir(d, "state_dir", conf_text(&ctl->conf, CONF_state_dir));
+	check_spool(d);
 	check_runtime_dir(d);
 	check_secret_file(d, CONF_smtp_password_file);
 	check_secret_file(d, CONF_webhook_secret_file);

@@ -146,8 +146,8 @@ enum err ctl_open_account(struct ctl *ctl, int with_key_dir)
 static enum err open_custody(struct ctl *ctl, unsigned rings)
 {
 	struct custody whole;
-	enum err err =
-		custody_open(ctl->w, &ctl->boot_conf, "vestalctl", STORE_OPERATOR, rings, &whole);
+	enum err err = custody_open(ctl->w, &ctl->boot_conf, "vestalctl", STORE_OPERATOR, rings,
+		SECURE_HEAP_BYTES, &whole);
 
 	if (err)
 		return err;

@@ -19,7 +19,7 @@ BELOW = {
     "web": {"base", "custody", "store"},
     "main": {"base", "custody", "web"},
     "ctl": {"base", "vault", "store", "oauth", "custody"},
-    "refresh": {"base", "vault", "store", "oauth", "custody"},
+    "refresh": {"base", "vault", "store", "oauth", "custody", "ctl"},  # of ctl/: the owner's account, tables
 }
 # Of store/, web/ sees what it only lists, and the trail of those it turns away; changes are custody's.
 WEB_OF_STORE = {"store/audit.h", "store/client.h", "store/report.h"}
@@ -45,6 +45,7 @@ REVEALS = {
     "fcgi/oauth/token_request.c": "puts code, verifier, token or client secret into the request to the provider",
     "fcgi/oauth/http.c": "hands that request to libcurl",
     "fcgi/custody/distribute.c": "writes the sealed copy and the environment file",
+    "fcgi/custody/journal.c": "writes the spool's answer, and reads it back",
     "fcgi/web/handle_token.c": "answers a service with the token it asked for",
     "tools/ctl/cmd_api_key.c": "shows a new API key, once",
     "tools/ctl/cmd_app.c": "reads a client secret from a file into its place, and checks it",
@@ -68,6 +69,8 @@ BANNED = {
         "is never wiped; a unit of work owns and wipes", {
             "fcgi/base/": "the arena and jansson's allocator stand on it",
             "fcgi/vault/keyring.c": "lives as long as the process, and holds no key itself",
+            "fcgi/vault/spool.c": "lives as long as the process, and holds no secret itself",
+            "fcgi/custody/renew.c": "the renewer lives as long as the process",
             "fcgi/store/db.c": "lives as long as the process",
             "fcgi/oauth/http.c": "lives as long as the process, and libcurl's allocator, which wipes",
             "fcgi/oauth/provider.c": "what scandir() gives",

@@ -246,7 +246,7 @@ start_supervisor() {
 	local options=() pool sockets=$data/sock
 	local slow=$((workers < 4 ? workers : 4)) flow=$((workers < 4 ? workers : 4))
 	if [[ -n $demo && -x $bin/vestal-refresh ]]; then
-		printf '#!/bin/bash\nexec %q --due\n' "$bin/vestal-refresh" | put "$data/run/minutely"
+		printf '#!/bin/bash\nexec %q --due >/dev/null\n' "$bin/vestal-refresh" | put "$data/run/minutely"
 		"${as_account[@]}" chmod 755 "$data/run/minutely"
 		options=(--minutely "$data/run/minutely")
 	fi

@@ -3,7 +3,7 @@
 
     supervise.py --run DIR --log FILE [--minutely COMMAND] [--patience SECONDS] NAME=COUNT=SOCKET... -- PROGRAM [ARGUMENT]...
 
-Each NAME is a pool: COUNT processes `PROGRAM ARGUMENT... --pool NAME` share the listening SOCKET as descriptor 0.
+Each NAME is a pool: COUNT processes `PROGRAM ARGUMENT... --pool NAME --workers COUNT` share the listening SOCKET as descriptor 0.
 Three processes run this file. One holds DIR/leader.lock and runs the workers; two wait for that lock with the same
 open sockets. The kernel frees the lock of a killed leader at once, so one of them goes on with every connection
 still in the backlog, and starts another to wait. SIGTERM to the leader ends them all; so does DIR/stopping.
@@ -73,7 +73,7 @@ class Worker:
     def keep(self, now: float) -> None:
         """Starts it when it is gone and due, later each time that it dies young."""
         if self.process and self.process.poll() is not None:
-            say(f"{' '.join(self.command[-2:])} pid {self.process.pid} ended: {self.process.returncode}")
+            say(f"{' '.join(self.command[-4:])} pid {self.process.pid} ended: {self.process.returncode}")
             self.process = None
             young = now - self.started < STEADY_S
             self.pause_s = min(LONGEST_PAUSE_S, self.pause_s * 2 + 0.05) if young else 0.0
@@ -157,7 +157,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
         write_pid(self.path("supervisor.pid"))
         say("leading")
-        workers = [Worker([*self.program, "--pool", name], fd, self.log_fd)
+        workers = [Worker([*self.program, "--pool", name, "--workers", count], fd, self.log_fd)
                    for (name, count, _), fd in zip(self.pools, self.sockets) for _ in range(int(count))]
         minutely = Minutely(self.options.minutely, self.log_fd)
         while not self.stopping():

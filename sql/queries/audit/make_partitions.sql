@@ -1,4 +1,4 @@
--- role:   owner
+-- role:   owner refresher
 -- params: none
 -- rows:   1 of how many were new
 select vestal.audit_make_partitions()

@@ -1,6 +1,13 @@
 -- role:   worker refresher
--- params: $1 int8 connection, $2 text resolved_by
--- rows:   0..1 of id, seconds to recover
-update vestal.incident set state = 'resolved', resolved_at = now(), resolved_by = $2
-where connection_id = $1 and resolved_at is null
-returning id, round(extract(epoch from now() - impact_start))::int8
+-- params: $1 int8[] connections, $2 text resolved_by
+-- rows:   n of connection, id, seconds to recover
+-- why:    recovered is what is proved: a connection that is refused, missing or in doubt is not, whatever its files hold; of one
+--         that was taken away nothing is left to recover. While a person is on the way to authorize it anew, an ordinary
+--         renewal is not what the incident waits for
+update vestal.incident i set state = 'resolved', resolved_at = now(), resolved_by = $2
+from vestal.connection c
+where i.connection_id = any ($1) and i.resolved_at is null and c.id = i.connection_id
+	and (c.removed_at is not null or (c.state = 'live' and c.cause in ('none', 'scope_missing')))
+	and not exists (select from vestal.authorization_attempt a
+		where a.incident_id = i.id and a.ended_at is null and a.expires_at > now())
+returning i.connection_id, i.id, greatest(0, round(extract(epoch from now() - i.impact_start)))::int8

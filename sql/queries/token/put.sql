@@ -1,4 +1,4 @@
--- role:   worker refresher
+-- role:   worker
 -- params: $1 int8 connection, $2 int8 generation, $3 bytea access_sealed, $4 bytea refresh_sealed or null, $5 text access_fingerprint, $6 text refresh_fingerprint or null, $7 text token_type, $8 int8 lifetime_s or null, $9 int8 grant_ttl_s or null, $10 int8 idle_ttl_s or null, $11 int8 age_s
 -- rows:   1 of expires_at
 -- why:    life counts from before the provider was asked: $11 seconds ago, on the database's clock

@@ -1,4 +1,4 @@
--- role:   worker refresher
+-- role:   worker
 -- params: $1 int8 connection, $2 text ended_by, $3 text actor, $4 text reason or null
 -- rows:   0..1 of generation, access_fingerprint
 with gone as (delete from vestal.token where connection_id = $1 returning *)

@@ -57,6 +57,7 @@ static void what_callers_rely_on_stays(void **state)
 		{ERR_TOKEN_UNAVAILABLE, 503, "token_unavailable"},
 		{ERR_DB_AWAY, 503, "database_unavailable"},
 		{ERR_SCHEMA_MISMATCH, 503, "schema_mismatch"},
+		{ERR_RENEWAL_NEEDED, 521, "renewal_needed"}, /* nginx's error_page waits for it */
 		{ERR_BUG, 500, "internal"},
 	};
 

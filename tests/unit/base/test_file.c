@@ -6,10 +6,15 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/aio_abi.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define KEEP_GID ((gid_t)-1)
@@ -20,6 +25,8 @@ int __real_renameat(int old_dir, const char *old_name, int new_dir, const char *
 int __wrap_renameat(int old_dir, const char *old_name, int new_dir, const char *new_name);
 ssize_t __real_write(int fd, const void *bytes, size_t n);
 ssize_t __wrap_write(int fd, const void *bytes, size_t n);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 
 static char steps[64];
 static char failing; /* the step that fails: w, f (file), r, d (directory) */
@@ -64,6 +71,69 @@ ssize_t __wrap_write(int fd, const void *bytes, size_t n)
 	errno = EINTR;
 	return interrupted ? -1 : __real_write(fd, bytes, n > 100 ? 100 : n);
 }
+
+/* --- the kernel's queue ----------------------------------------------------------------------- */
+
+static int no_queue;                   /* io_setup() is refused */
+static long queue_takes = LONG_MAX;    /* io_submit() takes no more at once, and then none */
+static int spoilt = -1, interruptions; /* what fails in the queue; waits that are interrupted */
+static size_t queued;                  /* how many went through it */
+
+static long submit(long queue, long n, struct iocb **list)
+{
+	long taken = n < queue_takes ? n : queue_takes;
+	struct stat info;
+
+	queue_takes -= taken;
+	if (taken == 0) {
+		errno = EAGAIN;
+		return -1;
+	}
+	for (long i = 0; i < taken; i++) {
+		assert_int_equal(fstat((int)list[i]->aio_fildes, &info), 0);
+		step(S_ISDIR(info.st_mode) ? 'd' : 'f');
+	}
+	queued += (size_t)taken;
+	return __real_syscall(SYS_io_submit, queue, taken, list);
+}
+
+static long get_events(long queue, long least, long most, struct io_event *events)
+{
+	long n;
+
+	if (interruptions > 0) {
+		interruptions--;
+		errno = EINTR;
+		return -1;
+	}
+	n = __real_syscall(SYS_io_getevents, queue, least, most, events, NULL);
+	for (long i = 0; i < n; i++)
+		if ((int)events[i].data == spoilt)
+			events[i].res = -EIO;
+	return n;
+}
+
+long __wrap_syscall(long number, ...)
+{
+	va_list args;
+	long a[4];
+
+	va_start(args, number);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(args, long);
+	va_end(args);
+	if (number == SYS_io_setup && no_queue) {
+		errno = ENOSYS;
+		return -1;
+	}
+	if (number == SYS_io_submit)
+		return submit(a[0], a[1], (struct iocb **)a[2]);
+	if (number == SYS_io_getevents)
+		return get_events(a[0], a[1], a[2], (struct io_event *)a[3]);
+	return __real_syscall(number, a[0], a[1], a[2], a[3]);
+}
+
+/* --- one file --------------------------------------------------------------------------------- */
 
 static enum err put(struct work *w, const char *name, const char *text)
 {
@@ -248,6 +318,190 @@ static void folders_are_made_and_links_to_them_are_not_followed(void **state)
 	assert_int_equal(file_open_dir(*state, dir, "file", 1, 0700, &fd), ERR_IO);
 }
 
+/* --- many files ------------------------------------------------------------------------------- */
+
+static struct file_outcome outcomes[FILE_BATCH_MAX];
+
+static const char *name_of(struct work *w, int which)
+{
+	return work_printf(w, "file%d", which);
+}
+
+/* Puts n files into one batch and finishes it. */
+static void put_many(struct work *w, int n, const char *text)
+{
+	struct file_batch *batch = file_batch_new(w);
+
+	memset(outcomes, 0x5a, sizeof(outcomes));
+	steps[0] = '\0';
+	queued = 0;
+	for (int i = 0; i < n; i++)
+		assert_int_equal(file_batch_add(w, batch, dir, name_of(w, i), text, strlen(text),
+					 0640, KEEP_GID, &outcomes[i]),
+			ERR_OK);
+	assert_int_equal(file_batch_count(batch), n);
+	file_batch_finish(batch);
+	assert_int_equal(file_batch_count(batch), 0);
+}
+
+static void many_are_durable_before_one_has_its_name(void **state)
+{
+	put_many(*state, 3, "one");
+	assert_string_equal(steps, "wfrd");
+	put_many(*state, FILE_BATCH_MAX, "second");
+	assert_string_equal(steps, "wfrd");
+	assert_int_equal(queued, FILE_BATCH_MAX); /* the directory is one, and needs no queue */
+	for (int i = 0; i < FILE_BATCH_MAX; i++) {
+		assert_int_equal(outcomes[i].err, ERR_OK);
+		expect(*state, name_of(*state, i), "second");
+	}
+	assert_int_equal(count(), FILE_BATCH_MAX);
+	put_many(*state, 0, "");
+	assert_string_equal(steps, "");
+}
+
+static void one_of_many_fails_alone(void **state)
+{
+	put_many(*state, 5, "old");
+	interruptions = 2;
+	spoilt = 2;
+	put_many(*state, 5, "new");
+	spoilt = -1;
+	assert_int_equal(interruptions, 0);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(outcomes[i].err, i == 2 ? ERR_IO : ERR_OK);
+		expect(*state, name_of(*state, i), i == 2 ? "old" : "new");
+	}
+	assert_string_equal(outcomes[2].cause, "fsync: EIO");
+	assert_int_equal(count(), 5);
+	failing = 'r';
+	put_many(*state, 5, "newer");
+	failing = 0;
+	for (int i = 0; i < 5; i++)
+		assert_string_equal(outcomes[i].cause, "rename: EIO");
+	assert_int_equal(count(), 5);
+	failing = 'd';
+	put_many(*state, 5, "newest");
+	failing = 0;
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(outcomes[i].err, ERR_IO);
+	assert_int_equal(count(), 5);
+}
+
+static void each_directory_answers_for_its_own(void **state)
+{
+	struct file_batch *batch;
+	int other = -1;
+
+	assert_int_equal(file_open_dir(*state, dir, "other", 1, 0700, &other), ERR_OK);
+	batch = file_batch_new(*state);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(file_batch_add(*state, batch, i < 2 ? dir : other,
+					 name_of(*state, i), "x", 1, 0600, KEEP_GID, &outcomes[i]),
+			ERR_OK);
+	queued = 0;
+	queue_takes = 4; /* the files; the directories are flushed one by one, the first in vain */
+	failing = 'd';
+	file_batch_finish(batch);
+	failing = 0;
+	queue_takes = LONG_MAX;
+	assert_int_equal(queued, 4);
+	for (int i = 0; i < 4; i++)
+		assert_string_equal(outcomes[i].cause, "fsync: EIO");
+	batch = file_batch_new(*state);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(file_batch_add(*state, batch, i < 2 ? dir : other,
+					 name_of(*state, i), "x", 1, 0600, KEEP_GID, &outcomes[i]),
+			ERR_OK);
+	file_batch_finish(batch);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(outcomes[i].err, ERR_OK);
+	assert_int_equal(queued, 4 + 4 + 2);
+	expect(*state, "file1", "x");
+	expect(*state, "other/file2", "x");
+}
+
+/* What the queue does not take is flushed all the same. */
+static void a_full_queue_is_no_fault(void **state)
+{
+	queue_takes = 3;
+	put_many(*state, 8, "x");
+	queue_takes = LONG_MAX;
+	assert_string_equal(steps, "wfrd");
+	assert_int_equal(queued, 3);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(outcomes[i].err, ERR_OK);
+	queue_takes = 3;
+	failing = 'f'; /* only what is flushed one by one */
+	put_many(*state, 8, "y");
+	failing = 0;
+	queue_takes = LONG_MAX;
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(outcomes[i].err, i < 3 ? ERR_OK : ERR_IO);
+	assert_int_equal(count(), 8);
+}
+
+/* A child has no queue of its parent's, and a kernel may have none at all. */
+static void without_a_queue_all_is_done_one_by_one(void **state)
+{
+	put_many(*state, 3, "parent");
+	for (no_queue = 0; no_queue < 2; no_queue++) {
+		pid_t pid = fork();
+		int status = 1;
+
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			put_many(*state, 5, "child");
+			_exit(queued != (no_queue ? 0 : 5) || strcmp(steps, "wfrd") != 0 ||
+				outcomes[4].err);
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		expect(*state, "file4", "child");
+	}
+	no_queue = 0;
+}
+
+static void what_is_not_finished_is_taken_back(void **state)
+{
+	struct file_batch *batch;
+	struct work w;
+
+	assert_int_equal(put(*state, "file0", "old"), ERR_OK);
+	work_begin(&w, 1000);
+	batch = file_batch_new(&w);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(file_batch_add(*state, batch, dir, name_of(*state, i), "new", 3,
+					 0600, KEEP_GID, &outcomes[i]),
+			ERR_OK);
+	assert_int_equal(count(), 3);
+	expect(*state, "file0", "old");
+	assert_int_equal(outcomes[0].err, ERR_IO); /* not yet */
+	work_end(&w);
+	assert_int_equal(count(), 1);
+	expect(*state, "file0", "old");
+}
+
+static void what_cannot_be_added_is_not_in_the_batch(void **state)
+{
+	struct file_batch *batch = file_batch_new(*state);
+
+	failing = 'w';
+	assert_int_equal(
+		file_batch_add(*state, batch, dir, "a", "x", 1, 0600, KEEP_GID, outcomes), ERR_IO);
+	failing = 0;
+	assert_int_equal(file_batch_count(batch), 0);
+	assert_int_equal(count(), 0);
+	for (int i = 0; i < FILE_BATCH_MAX; i++)
+		assert_int_equal(file_batch_add(*state, batch, dir, name_of(*state, i), "x", 1,
+					 0600, KEEP_GID, &outcomes[i]),
+			ERR_OK);
+	assert_int_equal(
+		file_batch_add(*state, batch, dir, "b", "x", 1, 0600, KEEP_GID, outcomes), ERR_BUG);
+	file_batch_finish(batch);
+	assert_int_equal(count(), FILE_BATCH_MAX);
+}
+
 static int setup(void **state)
 {
 	path = unit_dir();
@@ -276,6 +530,13 @@ int main(void)
 		TEST(removing_is_durable_and_may_find_nothing),
 		TEST(removing_takes_what_a_kill_left_with_it),
 		TEST(folders_are_made_and_links_to_them_are_not_followed),
+		TEST(many_are_durable_before_one_has_its_name),
+		TEST(one_of_many_fails_alone),
+		TEST(each_directory_answers_for_its_own),
+		TEST(a_full_queue_is_no_fault),
+		TEST(without_a_queue_all_is_done_one_by_one),
+		TEST(what_is_not_finished_is_taken_back),
+		TEST(what_cannot_be_added_is_not_in_the_batch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

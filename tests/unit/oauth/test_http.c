@@ -1,6 +1,5 @@
-/* The way out, against servers of a few lines on loopback. Each server is a process and ends with
- * its test. */
-#include "fixture.h"
+/* The way out, one request after the other. */
+#include "http_server.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -8,143 +7,32 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define REQUEST_MAX_BYTES 8192
+/* Whether the requests of a test are started and waited for, instead of called. */
+static int are_started;
 
-/* What a server saw, shared with the test. */
-struct seen {
-	int connections, requests;
-	char last[REQUEST_MAX_BYTES];
-};
-
-struct server {
-	pid_t pid;
-	unsigned port;
-	struct seen *seen;
-};
-
-static int say(int fd, const char *text)
+static enum err send_request(struct fixture *f, struct oauth_http *http,
+	const struct oauth_http_request *request, struct oauth_http_answer *answer)
 {
-	return send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text);
-}
+	enum err err;
+	void *ended;
 
-/* Reads a request with its body. Returns whether there was one. */
-static int read_request(int fd, struct seen *seen)
-{
-	char text[REQUEST_MAX_BYTES] = "";
-	size_t len = 0, want = 0;
-	ssize_t n;
-
-	while (!want || len < want) {
-		const char *end, *length;
-
-		n = recv(fd, text + len, sizeof(text) - 1 - len, 0);
-		if (n <= 0)
-			return 0;
-		len += (size_t)n;
-		text[len] = '\0';
-		end = strstr(text, "\r\n\r\n");
-		length = strstr(text, "Content-Length: ");
-		if (end)
-			want = (size_t)(end + 4 - text) + (length ? (size_t)atoi(length + 16) : 0);
-	}
-	memcpy(seen->last, text, sizeof(text));
-	seen->requests++;
-	return 1;
-}
-
-/* answer: answers on a connection whose request was read; returns whether it goes on with the next
- * request on it. */
-static void serve(int listener, int (*answer)(int fd, struct seen *seen), struct seen *seen)
-{
-	for (;;) {
-		int fd = accept(listener, NULL, NULL);
-
-		if (fd < 0)
-			_exit(1);
-		seen->connections++;
-		while (read_request(fd, seen) && answer(fd, seen))
-			;
-		close(fd);
-	}
-}
-
-static int listen_on_loopback(unsigned *port)
-{
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t n = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, n), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &n), 0);
-	assert_int_equal(listen(fd, 16), 0);
-	*port = ntohs(address.sin_port);
-	return fd;
-}
-
-static void stop(void *handle)
-{
-	struct server *server = handle;
-
-	kill(server->pid, SIGKILL);
-	waitpid(server->pid, NULL, 0);
-	munmap(server->seen, sizeof(*server->seen));
-}
-
-static struct server *start(struct fixture *f, int (*answer)(int fd, struct seen *seen))
-{
-	struct server *server = work_alloc(&f->w, sizeof(*server));
-	int listener = listen_on_loopback(&server->port);
-
-	server->seen = mmap(NULL, sizeof(*server->seen), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_true(server->seen != MAP_FAILED);
-	server->pid = fork();
-	assert_true(server->pid >= 0);
-	if (!server->pid)
-		serve(listener, answer, server->seen);
-	close(listener);
-	work_defer(&f->w, stop, server);
-	return server;
-}
-
-static void http_release(void *handle)
-{
-	oauth_http_free(handle);
-}
-
-static struct oauth_http *http_new(struct fixture *f, const char *ca_file)
-{
-	struct oauth_http *http = oauth_http_new(ca_file);
-
-	assert_non_null(http);
-	work_defer(&f->w, http_release, http);
-	return http;
-}
-
-static struct oauth_http_request request_to(
-	struct fixture *f, unsigned port, enum oauth_method method)
-{
-	return (struct oauth_http_request){
-		.method = method,
-		.url = work_printf(&f->w, "http://127.0.0.1:%u/token?x=1", port),
-		.origin = work_printf(&f->w, "http://127.0.0.1:%u", port),
-		.content_type = "application/x-www-form-urlencoded",
-		.body = method == OAUTH_METHOD_GET ? NULL : fixture_secret(f, "refresh_token=r"),
-		.total_ms = 5000,
-		.allow_loopback = 1,
-	};
+	if (!are_started)
+		return oauth_http_call(&f->w, http, request, answer);
+	err = oauth_http_start(&f->w, http, request, answer, answer);
+	assert_int_equal(oauth_http_count(http), err ? 0 : 1);
+	while (!err && !(ended = oauth_http_next(http)))
+		assert_int_equal(oauth_http_wait(http, 10000, -1), ERR_OK);
+	if (!err)
+		assert_ptr_equal(ended, answer);
+	assert_int_equal(oauth_http_count(http), 0);
+	return err;
 }
 
 static struct oauth_http_answer call(
@@ -152,7 +40,7 @@ static struct oauth_http_answer call(
 {
 	struct oauth_http_answer answer;
 
-	assert_int_equal(oauth_http_call(&f->w, http, request, &answer), ERR_OK);
+	assert_int_equal(send_request(f, http, request, &answer), ERR_OK);
 	return answer;
 }
 
@@ -176,7 +64,7 @@ static void test_a_request_arrives_as_it_was_made(void **state)
 	static const struct oauth_pair headers[] = {
 		{"Accept", "application/json"}, {"Accept-Language", "en"}};
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_ok);
+	struct server *server = server_start(f, answer_ok);
 	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_POST);
 	struct oauth_http_answer answer;
 	const char *seen = server->seen->last;
@@ -206,12 +94,29 @@ static void test_a_request_arrives_as_it_was_made(void **state)
 static void test_delete_carries_its_body(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_ok);
+	struct server *server = server_start(f, answer_ok);
 	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_DELETE);
 
 	assert_int_equal(call(f, http_new(f, NULL), &request).status, 200);
 	assert_true(text_starts(server->seen->last, "DELETE /token"));
 	assert_non_null(strstr(server->seen->last, "\r\n\r\nrefresh_token=r"));
+}
+
+static void test_a_large_body_arrives_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct server *server = server_start_crowd(f, 1);
+	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_POST);
+	struct oauth_http_answer answer;
+	char *body = work_alloc(&f->w, 60001);
+
+	for (int i = 0; i < 60000; i++)
+		body[i] = (char)('a' + i % 26);
+	request.body = fixture_secret(f, body);
+	answer = call(f, http_new(f, NULL), &request);
+	assert_int_equal(answer.status, 200);
+	assert_string_equal(answer.body.data, body);
+	assert_int_equal(server->seen->requests, 1);
 }
 
 static int answer_redirect(int fd, struct seen *seen)
@@ -224,7 +129,7 @@ static int answer_redirect(int fd, struct seen *seen)
 static void test_redirects_are_not_followed_and_cookies_not_kept(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_redirect);
+	struct server *server = server_start(f, answer_redirect);
 	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_GET);
 	struct oauth_http *http = http_new(f, NULL);
 
@@ -253,7 +158,7 @@ static void test_endless_body_is_cut_at_the_ceiling(void **state)
 {
 	struct fixture *f = *state;
 	int64_t began_ms = clock_monotonic_ms();
-	struct oauth_http_answer answer = post(f, start(f, answer_endless));
+	struct oauth_http_answer answer = post(f, server_start(f, answer_endless));
 
 	/* long before its deadline of five seconds */
 	assert_in_range(clock_monotonic_ms() - began_ms, 0, 3000);
@@ -278,7 +183,7 @@ static int answer_full(int fd, struct seen *seen)
 static void test_a_body_of_exactly_the_ceiling_is_whole(void **state)
 {
 	struct fixture *f = *state;
-	struct oauth_http_answer answer = post(f, start(f, answer_full));
+	struct oauth_http_answer answer = post(f, server_start(f, answer_full));
 
 	assert_int_equal(answer.transport, OAUTH_TRANSPORT_OK);
 	assert_int_equal(answer.body.len, OAUTH_HTTP_BODY_MAX_BYTES);
@@ -299,7 +204,7 @@ static int answer_drip(int fd, struct seen *seen)
 static void test_slow_drip_ends_at_the_requests_deadline(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_drip);
+	struct server *server = server_start(f, answer_drip);
 	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_POST);
 	int64_t began_ms = clock_monotonic_ms();
 	struct oauth_http_answer answer;
@@ -314,7 +219,7 @@ static void test_slow_drip_ends_at_the_requests_deadline(void **state)
 static void test_the_works_deadline_counts_too(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_drip);
+	struct server *server = server_start(f, answer_drip);
 	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_POST);
 	int64_t began_ms = clock_monotonic_ms();
 	struct oauth_http_answer answer;
@@ -373,7 +278,7 @@ static void test_lost_answers_are_ambiguous(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < 3; i++) {
-		struct server *server = start(f, servers[i]);
+		struct server *server = server_start(f, servers[i]);
 		struct oauth_http_answer answer = post(f, server);
 
 		assert_int_equal(answer.transport, OAUTH_TRANSPORT_AMBIGUOUS);
@@ -396,7 +301,7 @@ static int answer_once(int fd, struct seen *seen)
 static void test_a_post_is_never_sent_twice_over_a_dead_connection(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_once);
+	struct server *server = server_start(f, answer_once);
 	struct oauth_http_request get = request_to(f, server->port, OAUTH_METHOD_GET);
 	struct oauth_http_request send = request_to(f, server->port, OAUTH_METHOD_POST);
 	struct oauth_http *http = http_new(f, NULL);
@@ -409,10 +314,118 @@ static void test_a_post_is_never_sent_twice_over_a_dead_connection(void **state)
 	assert_int_equal(server->seen->requests, 1);
 }
 
+/* A request that may go over a kept connection, with a body that can be told. */
+static struct oauth_http_request reusing(
+	struct fixture *f, struct server *server, const char *path, int id)
+{
+	struct oauth_http_request request = request_to(f, server->port, OAUTH_METHOD_POST);
+
+	request.url = work_printf(&f->w, "%s%s", request.origin, path);
+	request.body = fixture_secret(f, work_printf(&f->w, "id=%d", id));
+	request.may_reuse = 1;
+	return request;
+}
+
+static void test_a_post_shares_a_connection_where_it_may(void **state)
+{
+	struct fixture *f = *state;
+	struct server *server = server_start_crowd(f, 1);
+	struct oauth_http_request first = reusing(f, server, "/", 1);
+	struct oauth_http_request second = reusing(f, server, "/", 2);
+	struct oauth_http *http = http_new(f, NULL);
+
+	assert_int_equal(call(f, http, &first).status, 200);
+	assert_string_equal(call(f, http, &second).body.data, "id=2");
+	assert_int_equal(server->seen->connections, 1);
+	first.may_reuse = 0;
+	assert_int_equal(call(f, http, &first).status, 200);
+	assert_int_equal(server->seen->connections, 2);
+}
+
+static void test_a_post_over_a_kept_connection_that_dies_arrives_once(void **state)
+{
+	static const enum oauth_method methods[] = {OAUTH_METHOD_POST, OAUTH_METHOD_DELETE};
+	static const char *const paths[] = {"/drop", "/reset"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < 4; i++) {
+		struct server *server = server_start_crowd(f, 1);
+		struct oauth_http_request first = reusing(f, server, "/", 1);
+		struct oauth_http_request second = reusing(f, server, paths[i / 2], 2);
+		struct oauth_http *http = http_new(f, NULL);
+		struct oauth_http_answer answer;
+
+		second.method = methods[i % 2];
+		assert_int_equal(call(f, http, &first).status, 200);
+		answer = call(f, http, &second);
+		assert_int_equal(answer.transport, OAUTH_TRANSPORT_AMBIGUOUS);
+		assert_string_equal(answer.cause, "dropped");
+		assert_int_equal(answer.status, 0);
+		assert_int_equal(server->seen->arrived[2], i < 2 ? 1 : 0);
+		/* what follows goes over the second connection there ever was */
+		assert_int_equal(call(f, http, &first).status, 200);
+		assert_int_equal(server->seen->connections, 2);
+		assert_int_equal(server->seen->arrived[2], i < 2 ? 1 : 0);
+	}
+}
+
+/* With several connections at hand libcurl would go from one to the next. */
+static void test_a_post_is_not_repeated_over_another_kept_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct server *server = server_start_crowd(f, 1);
+	struct oauth_http_request first = reusing(f, server, "/", 1);
+	struct oauth_http_request second = reusing(f, server, "/drop", 2);
+	struct oauth_http *http = http_new(f, NULL);
+
+	first.may_reuse = 0;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(call(f, http, &first).status, 200);
+	assert_int_equal(server->seen->open, 3);
+	assert_string_equal(call(f, http, &second).cause, "dropped");
+	assert_int_equal(server->seen->arrived[2], 1);
+	assert_int_equal(server->seen->connections, 3);
+}
+
+static int answer_and_leave(int fd, struct seen *seen)
+{
+	answer_ok(fd, seen);
+	return 0;
+}
+
+static void test_a_connection_that_was_closed_meanwhile_is_not_used(void **state)
+{
+	struct fixture *f = *state;
+	struct server *server = server_start(f, answer_and_leave);
+	struct oauth_http_request first = reusing(f, server, "/", 1);
+	struct oauth_http_request second = reusing(f, server, "/", 2);
+	struct oauth_http *http = http_new(f, NULL);
+
+	assert_int_equal(call(f, http, &first).status, 200);
+	while (*(volatile int *)&server->seen->open)
+		assert_true(work_left_ms(&f->w) > 0);
+	assert_int_equal(call(f, http, &second).status, 200);
+	assert_int_equal(server->seen->connections, 2);
+	assert_int_equal(server->seen->arrived[2], 1);
+}
+
+static void test_a_get_is_repeated_over_a_fresh_connection(void **state)
+{
+	struct fixture *f = *state;
+	struct server *server = server_start(f, answer_once);
+	struct oauth_http_request get = request_to(f, server->port, OAUTH_METHOD_GET);
+	struct oauth_http *http = http_new(f, NULL);
+
+	assert_int_equal(call(f, http, &get).status, 200);
+	assert_int_equal(call(f, http, &get).status, 200);
+	assert_int_equal(server->seen->connections, 2);
+	assert_int_equal(server->seen->requests, 3);
+}
+
 static void test_gets_share_a_connection(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_ok);
+	struct server *server = server_start(f, answer_ok);
 	struct oauth_http_request get = request_to(f, server->port, OAUTH_METHOD_GET);
 	struct oauth_http *http = http_new(f, NULL);
 
@@ -425,7 +438,7 @@ static void test_gets_share_a_connection(void **state)
 static void test_nothing_of_a_call_stays_for_the_next(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_ok);
+	struct server *server = server_start(f, answer_ok);
 	struct oauth_http_request first = request_to(f, server->port, OAUTH_METHOD_DELETE);
 	struct oauth_http_request second = request_to(f, server->port, OAUTH_METHOD_GET);
 	struct oauth_http *http = http_new(f, NULL);
@@ -584,15 +597,15 @@ static void test_requests_outside_their_rules_are_bugs(void **state)
 			.total_ms = 1000,
 			.allow_loopback = bad[i].allow_loopback};
 
-		if (oauth_http_call(&f->w, http, &wrong, &answer) != ERR_BUG)
+		if (send_request(f, http, &wrong, &answer) != ERR_BUG)
 			fail_msg("%s was tried", bad[i].url);
 	}
 	request.headers = (struct oauth_pairs){&split, 1};
-	assert_int_equal(oauth_http_call(&f->w, http, &request, &answer), ERR_BUG);
+	assert_int_equal(send_request(f, http, &request, &answer), ERR_BUG);
 	request.headers.count = 0;
 	request.scheme = "Bearer";
 	request.credential = fixture_secret(f, "a\r\nX-B: c");
-	assert_int_equal(oauth_http_call(&f->w, http, &request, &answer), ERR_BUG);
+	assert_int_equal(send_request(f, http, &request, &answer), ERR_BUG);
 }
 
 static int answer_busy_until(int fd, struct seen *seen)
@@ -611,7 +624,7 @@ static int answer_busy_until(int fd, struct seen *seen)
 static void test_retry_after_is_seconds_or_a_date_and_clamped(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_busy_until);
+	struct server *server = server_start(f, answer_busy_until);
 	struct oauth_http_request get = request_to(f, server->port, OAUTH_METHOD_GET);
 	struct oauth_http *http = http_new(f, NULL);
 
@@ -623,7 +636,7 @@ static void test_retry_after_is_seconds_or_a_date_and_clamped(void **state)
 static void test_proxies_of_the_environment_are_ignored(void **state)
 {
 	struct fixture *f = *state;
-	struct server *server = start(f, answer_ok), *proxy = start(f, answer_ok);
+	struct server *server = server_start(f, answer_ok), *proxy = server_start(f, answer_ok);
 
 	setenv("http_proxy", work_printf(&f->w, "http://127.0.0.1:%u", proxy->port), 1);
 	setenv("ALL_PROXY", work_printf(&f->w, "http://127.0.0.1:%u", proxy->port), 1);
@@ -634,7 +647,22 @@ static void test_proxies_of_the_environment_are_ignored(void **state)
 	assert_int_equal(proxy->seen->requests, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_begin, fixture_end)
+static int begin_called(void **state)
+{
+	are_started = 0;
+	return fixture_begin(state);
+}
+
+static int begin_started(void **state)
+{
+	are_started = 1;
+	return fixture_begin(state);
+}
+
+/* Everything twice: called, then started. */
+#define TEST(name)                                                                                 \
+	cmocka_unit_test_setup_teardown(name, begin_called, fixture_end),                          \
+		cmocka_unit_test_setup_teardown(name, begin_started, fixture_end)
 
 static int setup(void **state)
 {
@@ -652,6 +680,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_request_arrives_as_it_was_made),
 		TEST(test_delete_carries_its_body),
+		TEST(test_a_large_body_arrives_whole),
 		TEST(test_redirects_are_not_followed_and_cookies_not_kept),
 		TEST(test_endless_body_is_cut_at_the_ceiling),
 		TEST(test_a_body_of_exactly_the_ceiling_is_whole),
@@ -660,6 +689,11 @@ int main(void)
 		TEST(test_refused_connection_was_not_sent),
 		TEST(test_lost_answers_are_ambiguous),
 		TEST(test_a_post_is_never_sent_twice_over_a_dead_connection),
+		TEST(test_a_post_shares_a_connection_where_it_may),
+		TEST(test_a_post_over_a_kept_connection_that_dies_arrives_once),
+		TEST(test_a_post_is_not_repeated_over_another_kept_connection),
+		TEST(test_a_connection_that_was_closed_meanwhile_is_not_used),
+		TEST(test_a_get_is_repeated_over_a_fresh_connection),
 		TEST(test_gets_share_a_connection),
 		TEST(test_nothing_of_a_call_stays_for_the_next),
 		TEST(test_addresses_of_the_internet_are_public),

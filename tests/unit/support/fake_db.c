@@ -12,11 +12,16 @@
 
 #define CALLS_MAX 64
 #define ROWS_MAX 8
+#define NOTIFICATIONS_MAX 8
 
 struct store_rows {
 	const char *const *cells[ROWS_MAX];
 	size_t columns;
 	int count;
+};
+
+struct store_notification {
+	const char *channel, *payload; /* channel NULL: handed over */
 };
 
 struct store_db {
@@ -28,6 +33,12 @@ struct store_db {
 	struct fake_db_call calls[CALLS_MAX];
 	size_t count, began_at;
 	int in_transaction;
+	const char *listens[2];
+	struct store_notification notifications[NOTIFICATIONS_MAX]; /* in the order of arrival */
+	size_t notification_count, waits;
+	enum err listening;
+	void (*on_wait)(void *context);
+	void *wait_context;
 };
 
 static struct store_db fake;
@@ -45,6 +56,7 @@ struct store_db *fake_db_begin(enum store_role role)
 void fake_db_end(void)
 {
 	assert_false(fake.in_transaction);
+	assert_true(!fake.listens[0] && !fake.listens[1]);
 	work_end(&fake.w);
 }
 
@@ -85,6 +97,34 @@ void fake_db_ready(enum err err)
 	fake.ready = err;
 }
 
+void fake_db_notify(const char *channel, const char *payload)
+{
+	assert_true(fake.notification_count < NOTIFICATIONS_MAX);
+	fake.notifications[fake.notification_count++] = (struct store_notification){
+		work_strdup(&fake.w, channel), work_strdup(&fake.w, payload)};
+}
+
+void fake_db_on_wait(void (*on_wait)(void *context), void *context)
+{
+	fake.on_wait = on_wait;
+	fake.wait_context = context;
+}
+
+void fake_db_listening(enum err err)
+{
+	fake.listening = err;
+}
+
+size_t fake_db_waits(void)
+{
+	return fake.waits;
+}
+
+int fake_db_listens(const char *channel)
+{
+	return text_equal(fake.listens[0], channel) || text_equal(fake.listens[1], channel);
+}
+
 size_t fake_db_count(enum stmt stmt)
 {
 	size_t count = 0;
@@ -123,39 +163,6 @@ const char *fake_db_bytea(const void *bytes, size_t n)
 
 /* --- store/db.h ------------------------------------------------------------------------------- */
 
-struct store_param store_text(const char *value)
-{
-	return (struct store_param){.value = value, .bytes = -1};
-}
-
-struct store_param store_null(void)
-{
-	return store_text(NULL);
-}
-
-struct store_param store_int(int64_t value)
-{
-	struct store_param param = {.value = "", .bytes = -1};
-
-	snprintf(param.digits, sizeof(param.digits), "%" PRId64, value);
-	return param;
-}
-
-struct store_param store_int_or_null(int64_t value, int is_null)
-{
-	return is_null ? store_null() : store_int(value);
-}
-
-struct store_param store_bool(int value)
-{
-	return store_text(value ? "t" : "f");
-}
-
-struct store_param store_bytes(const void *bytes, size_t n)
-{
-	return (struct store_param){.value = bytes, .bytes = (int)n};
-}
-
 enum err store_db_new(
 	struct work *w, const struct conf *conf, enum store_role role, struct store_db **db)
 {
@@ -168,6 +175,13 @@ enum err store_db_new(
 void store_db_free(struct store_db *db)
 {
 	(void)db;
+}
+
+const char *store_db_program(const struct store_db *db)
+{
+	return db->role == STORE_REFRESHER  ? "vestal-refresh"
+	       : db->role == STORE_OPERATOR ? "vestalctl"
+					    : "vestal-fcgi";
 }
 
 enum err store_db_ready(struct work *w, struct store_db *db)
@@ -250,6 +264,56 @@ enum err store_db_transaction(
 		db->calls[i].fate = err ? FAKE_DB_ROLLED_BACK : FAKE_DB_COMMITTED;
 	db->in_transaction = 0;
 	return err;
+}
+
+enum err store_db_listen(struct work *w, struct store_db *db, const char *channel)
+{
+	(void)w;
+	assert_false(db->in_transaction);
+	if (fake.listening)
+		return fake.listening;
+	if (text_equal(channel, "vestal_token"))
+		db->listens[0] = "vestal_token";
+	else if (text_equal(channel, "vestal_renewal"))
+		db->listens[1] = "vestal_renewal";
+	else
+		fail_msg("%s is no channel", channel);
+	return ERR_OK;
+}
+
+/* Nobody sleeps: the time that would have gone by is taken from the work's. */
+enum err store_db_wait(struct work *w, struct store_db *db, int64_t wait_ms, const char **channel,
+	const char **payload)
+{
+	struct store_notification *next = db->notifications;
+
+	*channel = *payload = NULL;
+	if (!db->listens[0] && !db->listens[1])
+		fail_msg("nobody listens");
+	db->waits++;
+	if (db->on_wait)
+		db->on_wait(db->wait_context);
+	if (db->listening) {
+		db->listens[0] = db->listens[1] = NULL;
+		return db->listening;
+	}
+	while (next < db->notifications + db->notification_count && !fake_db_listens(next->channel))
+		next++;
+	if (next == db->notifications + db->notification_count) {
+		w->deadline_ms -= wait_ms;
+		return ERR_OK;
+	}
+	*channel = work_strdup(w, next->channel);
+	*payload = work_strdup(w, next->payload);
+	next->channel = NULL;
+	return ERR_OK;
+}
+
+enum err store_db_unlisten(struct work *w, struct store_db *db)
+{
+	(void)w;
+	db->listens[0] = db->listens[1] = NULL;
+	return ERR_OK;
 }
 
 enum err store_db_script(struct work *w, struct store_db *db, const char *script)

@@ -51,6 +51,22 @@ void fake_db_fail(enum stmt stmt, enum err err);
 /* What store_db_ready() answers. */
 void fake_db_ready(enum err err);
 
+/* A notification that arrives as soon as somebody who listens to its channel waits; in this order.
+ */
+void fake_db_notify(const char *channel, const char *payload);
+
+/* Called at every wait, before it is answered: where what others did meanwhile is laid down. */
+void fake_db_on_wait(void (*on_wait)(void *context), void *context);
+
+/* What listening and waiting answer from now on; ERR_OK: as they should. */
+void fake_db_listening(enum err err);
+
+/* How often somebody waited, and whether somebody listens to a channel now. Nobody may at the end
+ * of a test. A wait without a notification takes its time from the work's, and no time from the
+ * test's. */
+size_t fake_db_waits(void);
+int fake_db_listens(const char *channel);
+
 /* How often a statement was run, and all of them; calls are counted from 0. */
 size_t fake_db_count(enum stmt stmt);
 size_t fake_db_total(void);

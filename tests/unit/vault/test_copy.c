@@ -6,9 +6,11 @@
 #include "vault/copy.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -324,6 +326,178 @@ static void links_are_never_followed(void **state)
 	assert_int_equal(entries("elsewhere"), 0);
 }
 
+/* --- many ------------------------------------------------------------------------------------- */
+
+struct one {
+	const char *client, *provider;
+	int64_t generation;
+	const char *content;
+};
+
+/* Puts them into one batch and finishes it; what is not added has its error as its outcome. */
+static void put_batch(const struct one *each, size_t n, struct file_outcome *outcomes)
+{
+	struct vault_copy_batch *batch;
+	struct work w;
+
+	work_begin(&w, SUPPORT_BUDGET_MS);
+	batch = vault_copy_batch_new(&w, keyring, state_dir);
+	for (size_t i = 0; i < n; i++) {
+		struct work own;
+		enum err err;
+
+		work_begin(&own, SUPPORT_BUDGET_MS);
+		err = vault_copy_batch_add(&own, batch, each[i].client, each[i].provider,
+			each[i].generation, support_secret(&own, each[i].content), &outcomes[i]);
+		if (err)
+			outcomes[i] = (struct file_outcome){err, NULL};
+		work_end(&own);
+	}
+	vault_copy_batch_finish(batch);
+	for (size_t i = 0; i < n; i++)
+		outcomes[i].cause = NULL;
+	work_end(&w);
+}
+
+/* In order, out of order, twice the same client: they all come back. */
+static void many_copies_come_back(void **state)
+{
+	static const struct one each[] = {{"acme", "zoho_calendar", 1, "one"},
+		{"acme", "zoho_crm", 2, "two"}, {"globex", "zoho_crm", 3, "three"},
+		{"a.b", "zoho_crm", 4, "four"}, {"acme", "other", 5, "five"},
+		{"Z", "zoho_crm", 6, "six"}};
+	struct file_outcome outcomes[6];
+
+	(void)state;
+	put_batch(each, 6, outcomes);
+	for (size_t i = 0; i < 6; i++) {
+		assert_int_equal(outcomes[i].err, ERR_OK);
+		assert_copy(each[i].client, each[i].provider, each[i].generation, each[i].content);
+	}
+	assert_int_equal(entries("copies/acme"), 3);
+	assert_int_equal(mode_of("copies/Z"), 0700);
+	assert_int_equal(mode_of("copies/Z/zoho_crm.vst"), 0600);
+}
+
+static void more_than_a_batch_holds_are_finished_in_between(void **state)
+{
+	enum { MANY = 2 * FILE_BATCH_MAX + 3 };
+	static struct one each[MANY];
+	static char clients[MANY][16];
+	struct file_outcome outcomes[MANY];
+
+	(void)state;
+	for (int i = 0; i < MANY; i++) {
+		snprintf(clients[i], sizeof(clients[i]), "client-%03d", i);
+		each[i] = (struct one){clients[i], "zoho_crm", i + 1, clients[i]};
+	}
+	put_batch(each, MANY, outcomes);
+	for (int i = 0; i < MANY; i++) {
+		assert_int_equal(outcomes[i].err, ERR_OK);
+		assert_copy(clients[i], "zoho_crm", i + 1, clients[i]);
+	}
+}
+
+static void one_of_many_is_refused_alone(void **state)
+{
+	static const struct one each[] = {{"acme", "zoho_crm", 4, "four"},
+		{"bad/name", "zoho_crm", 1, "x"}, {"globex", "zoho_crm", 1, "one"},
+		{"initech", "zoho_crm", 1, "one"}};
+	struct file_outcome outcomes[4];
+	char path[512];
+
+	(void)state;
+	assert_int_equal(put("acme", "zoho_crm", 5, "five"), ERR_OK);
+	assert_int_equal(symlink("acme", at(path, "copies/globex")), 0);
+	put_batch(each, 4, outcomes);
+	assert_int_equal(outcomes[0].err, ERR_CONFLICT);
+	assert_int_equal(outcomes[1].err, ERR_INPUT);
+	assert_int_equal(outcomes[2].err, ERR_IO);
+	assert_int_equal(outcomes[3].err, ERR_OK);
+	assert_copy("acme", "zoho_crm", 5, "five");
+	assert_copy("initech", "zoho_crm", 1, "one");
+	assert_int_equal(entries("copies/acme"), 1);
+}
+
+/* Until the batch is finished the old copy stands, and nobody else writes. */
+static void a_batch_keeps_others_off_and_leaves_nothing_behind(void **state)
+{
+	struct file_outcome outcome;
+	struct vault_copy_batch *batch;
+	struct work w;
+	char path[512];
+	int fd;
+
+	(void)state;
+	assert_int_equal(put("acme", "zoho_crm", 5, "five"), ERR_OK);
+	fd = open(at(path, "copies/acme"), O_RDONLY | O_DIRECTORY);
+	assert_true(fd >= 0);
+	work_begin(&w, SUPPORT_BUDGET_MS);
+	batch = vault_copy_batch_new(&w, keyring, state_dir);
+	for (int i = 0; i < 2; i++) {
+		int64_t generation = 6 + i;
+
+		assert_int_equal(vault_copy_batch_add(&w, batch, "acme", "zoho_crm", generation,
+					 support_secret(&w, "newer"), &outcome),
+			ERR_OK);
+		assert_copy("acme", "zoho_crm", 5 + i, i ? "newer" : "five");
+		assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), -1);
+		if (i == 0) {
+			vault_copy_batch_finish(batch);
+			assert_int_equal(outcome.err, ERR_OK);
+			assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+			assert_int_equal(flock(fd, LOCK_UN), 0);
+		}
+	}
+	work_end(&w); /* the second was not finished */
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	assert_copy("acme", "zoho_crm", 6, "newer");
+	assert_int_equal(entries("copies/acme"), 1);
+}
+
+/* Batches that want the same folders in other orders neither wait for each other for ever nor
+ * overtake each other. */
+static void batches_do_not_wait_in_a_ring(void **state)
+{
+	enum { WRITERS = 4, EACH = 25 };
+	static const char *const clients[] = {"a", "b", "c", "d"};
+
+	(void)state;
+	for (int writer = 0; writer < WRITERS; writer++) {
+		pid_t pid = fork();
+
+		assert_true(pid >= 0);
+		if (pid > 0)
+			continue;
+		alarm(30);
+		for (int k = 0; k < EACH; k++) {
+			struct one each[4];
+			struct file_outcome outcomes[4];
+
+			for (int i = 0; i < 4; i++) {
+				int at = (writer & 1 ? 3 - i : i + writer) % 4;
+
+				each[i] = (struct one){
+					clients[at], "zoho_crm", k * WRITERS + writer + 1, "x"};
+			}
+			put_batch(each, 4, outcomes);
+			for (int i = 0; i < 4; i++)
+				if (outcomes[i].err && outcomes[i].err != ERR_CONFLICT)
+					_exit(1);
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < WRITERS; i++) {
+		int status = 1;
+
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	for (int i = 0; i < 4; i++)
+		assert_copy(clients[i], "zoho_crm", WRITERS * EACH, "x");
+}
+
 /* systemd and operators make the state folder itself a link. */
 static void the_state_folder_may_be_a_link(void **state)
 {
@@ -426,6 +600,11 @@ int main(void)
 		TEST(a_broken_copy_is_replaced_whatever_it_claims),
 		TEST(a_newer_copy_of_an_unknown_key_stays),
 		TEST(links_are_never_followed),
+		TEST(many_copies_come_back),
+		TEST(more_than_a_batch_holds_are_finished_in_between),
+		TEST(one_of_many_is_refused_alone),
+		TEST(a_batch_keeps_others_off_and_leaves_nothing_behind),
+		TEST(batches_do_not_wait_in_a_ring),
 		TEST(the_state_folder_may_be_a_link),
 		TEST(names_that_are_paths_are_refused),
 		TEST(a_removed_copy_is_gone),
@@ -433,5 +612,6 @@ int main(void)
 		TEST(format_1_is_read_for_ever),
 	};
 
+	alarm(120); /* who waits for a folder for ever has failed */
 	return cmocka_run_group_tests_name("vault_copy", tests, NULL, NULL);
 }

@@ -29,6 +29,8 @@ static void roles_and_heads_are_what_was_agreed(void **state)
 		{"GET", "/api/zoho/emergency-reauth", A, 0},
 		{"GET", "/divine/oauth/health", AOU, 1},
 		{"GET", "/api/oauth/token/:clientId", AS, 0},
+		{"POST", "/api/oauth/token/:clientId/rejected", AS, 0},
+		{"POST", "/api/oauth/refresh/:clientId", AO, 0},
 		{"GET", "/api/oauth/clients", A, 1},
 		{"PUT", "/api/oauth/clients/:clientId", A, 0},
 		{"GET", "/healthz", WEB_BY_MONITOR, 1},
@@ -105,6 +107,9 @@ static void paths_find_their_row(void **state)
 		{"PUT", "/api/oauth/clients/:clientId", "/api/oauth/clients/:clientId",
 			":clientId"},
 		{"POST", "/api/zoho/emergency-reauth?x", "/api/zoho/emergency-reauth", NULL},
+		{"GET", "/api/oauth/token/rejected", "/api/oauth/token/:clientId", "rejected"},
+		{"POST", "/api/oauth/token/acme/rejected", "/api/oauth/token/:clientId/rejected",
+			"acme"},
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
@@ -127,9 +132,9 @@ static void other_paths_find_nothing(void **state)
 	static const char *const uris[] = {"", "/", "//", "healthz", "/healthz/", "/healthz/x",
 		"//healthz", "/HEALTHZ", "/health", "/healthzz", "/h%65althz",
 		"/api/oauth/clients/", "/api/oauth/clients/a/b", "/api/oauth/token",
-		"/api/oauth/token/", "/api//oauth/clients", "/api/oauth/../oauth/clients",
-		"/api/oauth/:clientId", "?/healthz", "http://h/healthz", "/healthz;x=1",
-		"/api/oauth/callback//"};
+		"/api/oauth/token/", "/api/oauth/token/acme/accepted", "/api//oauth/clients",
+		"/api/oauth/../oauth/clients", "/api/oauth/:clientId", "?/healthz",
+		"http://h/healthz", "/healthz;x=1", "/api/oauth/callback//"};
 
 	for (size_t i = 0; i < UNIT_COUNT(uris); i++) {
 		struct web_request r = ask(*state, "GET", uris[i]);
@@ -156,6 +161,9 @@ static void other_methods_are_told_which_there_are(void **state)
 		{"POST", "/api/oauth/clients", "GET, HEAD"},
 		{"GET", "/api/oauth/clients/acme", "PUT"},
 		{"GET", "/api/oauth/reauthorize/acme", "POST"},
+		{"POST", "/api/oauth/token/acme", "GET"},
+		{"GET", "/api/oauth/token/acme/rejected", "POST"},
+		{"GET", "/api/oauth/refresh/acme", "POST"},
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {

@@ -3,6 +3,7 @@
 
 #include "base/jin.h"
 #include "base/text.h"
+#include "web/reply.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static void serve(struct service *s, int with_token)
 	fake_db_no_rows(STMT_TOKEN_READ);
 	FAKE_DB_ROW(STMT_TOKEN_READ, "42", "7",
 		with_token ? service_sealed(s, "access", 7, TOKEN) : NULL, "Bearer",
-		"2026-01-31T12:00:00.000Z", "3000", NULL, "eu", "f", "t");
+		"2026-01-31T12:00:00.000Z", "3000", NULL, "eu", "f", "t", "f");
 	fake_db_forget();
 }
 
@@ -176,9 +177,46 @@ static void a_token_of_another_generation_is_not_given(void **state)
 	struct service *s = *state;
 
 	FAKE_DB_ROW(STMT_TOKEN_READ, "42", "8", service_sealed(s, "access", 7, TOKEN), "Bearer",
-		NULL, NULL, NULL, "eu", "f", "t");
+		NULL, NULL, NULL, "eu", "f", "t", "f");
 	assert_int_equal(get(s, URI, NULL), ERR_SEALED);
 	assert_int_equal(fake_accept_writes(), 0);
+}
+
+/* The status that makes nginx run the request again in the provider pool, whatever is accepted. */
+static void a_read_that_needs_a_renewal_goes_to_the_other_pool(void **state)
+{
+	static const char *const accepts[] = {NULL, "application/json", "text/html"};
+	struct service *s = *state;
+
+	FAKE_DB_ROW(
+		STMT_TOKEN_READ, "42", "7", NULL, "Bearer", NULL, "30", NULL, "eu", "t", "f", "t");
+	for (size_t i = 0; i < UNIT_COUNT(accepts); i++) {
+		struct web_request r = ask(s, "GET", URI);
+
+		r.raw.accept = accepts[i];
+		fake_db_forget();
+		assert_int_equal(ask_read(&r), ERR_OK);
+		assert_int_equal(r.route->handle(&r), ERR_RENEWAL_NEEDED);
+		assert_int_equal(fake_accept_writes(), 0);
+		web_reply_error(&r, ERR_RENEWAL_NEEDED, NULL);
+		assert_int_equal(fake_accept_status(), 521);
+		assert_int_equal(fake_db_total(), 1);
+	}
+}
+
+static void nginx_may_ask_for_it_as_it_is(void **state)
+{
+	struct service *s = *state;
+	struct web_request r = ask(s, "GET", URI);
+
+	serve(s, 1);
+	r.raw.as_it_is = 1;
+	assert_int_equal(ask_read(&r), ERR_OK);
+	assert_int_equal(r.route->handle(&r), ERR_OK);
+	unit_same("first", fake_db_param(STMT_TOKEN_READ, 0, 13), "f");
+	serve(s, 1);
+	assert_int_equal(get(s, URI, NULL), ERR_OK);
+	unit_same("first", fake_db_param(STMT_TOKEN_READ, 0, 13), "t");
 }
 
 static void nothing_to_serve_says_whose_turn_it_is(void **state)
@@ -186,25 +224,33 @@ static void nothing_to_serve_says_whose_turn_it_is(void **state)
 	static const struct {
 		const char *status;
 		enum err err;
-		unsigned retry_after_s;
+		int status_code;
+		const char *retry_after;
 	} cases[] = {
-		{"missing", ERR_REAUTHORIZATION_REQUIRED, 0},
-		{"invalid", ERR_REAUTHORIZATION_REQUIRED, 0},
-		{"expired", ERR_TOKEN_UNAVAILABLE, 30},
-		{"unreachable", ERR_TOKEN_UNAVAILABLE, 30},
-		{"quarantined", ERR_TOKEN_UNAVAILABLE, 30},
+		{"missing", ERR_REAUTHORIZATION_REQUIRED, 409, NULL},
+		{"invalid", ERR_REAUTHORIZATION_REQUIRED, 409, NULL},
+		{"expired", ERR_TOKEN_UNAVAILABLE, 503, "30"},
+		{"unreachable", ERR_TOKEN_UNAVAILABLE, 503, "30"},
+		{"quarantined", ERR_TOKEN_UNAVAILABLE, 503, "30"},
 	};
 	struct service *s = *state;
 
-	FAKE_DB_ROW(STMT_TOKEN_READ, "42", "7", NULL, NULL, NULL, NULL, NULL, "eu", "f", "f");
+	FAKE_DB_ROW(STMT_TOKEN_READ, "42", "7", NULL, NULL, NULL, NULL, NULL, "eu", "f", "f", "f");
+	FAKE_DB_ROW(
+		STMT_RENEWAL_LOOK, "7", "live", "none", "f", NULL, NULL, NULL, "t", "0", NULL, "0");
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
+		struct web_request r = ask(s, "GET", URI);
+
 		fake_db_no_rows(STMT_REPORT_ONE);
 		FAKE_DB_ROW(STMT_REPORT_ONE, cases[i].status, "none");
 		fake_db_forget();
-		assert_int_equal(get(s, URI, NULL), cases[i].err);
-		assert_int_equal(s->w.retry_after_s, cases[i].retry_after_s);
+		assert_int_equal(ask_read(&r), ERR_OK);
+		assert_int_equal(r.route->handle(&r), cases[i].err);
 		unit_same("action", fake_db_param(STMT_AUDIT_ADD, 0, 8), "token.read");
 		unit_same("outcome", fake_db_param(STMT_AUDIT_ADD, 0, 9), "denied");
+		web_reply_error(&r, cases[i].err, NULL);
+		assert_int_equal(fake_accept_status(), cases[i].status_code);
+		unit_same(cases[i].status, fake_accept_header("Retry-After"), cases[i].retry_after);
 	}
 }
 
@@ -227,6 +273,8 @@ int main(void)
 		SERVICE_TEST(who_has_it_already_gets_nothing),
 		SERVICE_TEST(min_ttl_is_strict_and_within_what_the_provider_grants),
 		SERVICE_TEST(a_token_of_another_generation_is_not_given),
+		SERVICE_TEST(a_read_that_needs_a_renewal_goes_to_the_other_pool),
+		SERVICE_TEST(nginx_may_ask_for_it_as_it_is),
 		SERVICE_TEST(nothing_to_serve_says_whose_turn_it_is),
 		SERVICE_TEST(an_unknown_client_is_told_from_an_unknown_connection),
 	};

@@ -1,0 +1,383 @@
+/*
+ * The machine. It claims ahead of the provider, so that a place is taken again the moment it is
+ * free, and writes what came back in batches. What one renewal is, job knows; what becomes of it,
+ * settle.
+ */
+#include "custody/engine.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "custody/settle.h"
+#include "store/audit.h"
+
+#include <string.h>
+
+#define DB_PATIENCE_MS 30000
+#define POLL_MS 1000
+#define TRY_PATIENCE_MS 3000
+
+/* --- opening and closing --------------------------------------------------------------------- */
+
+/* A spool that an error broke is left to whoever takes over; a new one is made in its place. */
+static enum err make_spool(
+	struct work *w, struct custody_renewer *renewer, struct vault_spool **spool)
+{
+	const struct custody *c = renewer->c;
+	enum err err = ERR_OK;
+
+	if (renewer->spool && vault_spool_is_broken(renewer->spool)) {
+		vault_spool_close(renewer->spool);
+		renewer->spool = NULL;
+	}
+	if (!renewer->spool)
+		err = vault_spool_open(w, c->keyring, conf_text(c->conf, CONF_state_dir),
+			store_audit_host(), renewer->capacity, &renewer->spool);
+	*spool = renewer->spool;
+	return err;
+}
+
+int custody_engine_must_stop(const struct custody_engine *e)
+{
+	return (e->run->stop && *e->run->stop) || clock_monotonic_ms() >= e->run->deadline_ms;
+}
+
+static struct custody_job *free_job(struct custody_engine *e)
+{
+	for (size_t i = 0; i < e->capacity; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_FREE)
+			return &e->jobs[i];
+	return NULL;
+}
+
+static void count(struct custody_engine *e)
+{
+	e->ready = e->sent = e->done = 0;
+	for (size_t i = 0; i < e->capacity; i++) {
+		e->ready += e->jobs[i].stage == CUSTODY_JOB_READY;
+		e->sent += e->jobs[i].stage == CUSTODY_JOB_SENT;
+		e->done += e->jobs[i].stage == CUSTODY_JOB_DONE;
+	}
+}
+
+enum err custody_engine_open(struct custody_engine *e, struct work *w, const struct custody *c,
+	enum custody_why why, struct custody_run *run)
+{
+	*e = (struct custody_engine){.c = c, .w = w, .run = run};
+	work_begin(&e->shared, INT32_MAX);
+	e->capacity = run ? c->renewer->capacity : 1;
+	e->concurrency = run ? c->renewer->concurrency : 1;
+	e->shop = (struct custody_shop){.c = c,
+		.why = why,
+		.lanes = custody_lanes_new(&e->shared, run != NULL),
+		.apps = custody_apps_new(&e->shared)};
+	e->distributed_ms = clock_monotonic_ms();
+	e->jobs = work_alloc(&e->shared, e->capacity * sizeof(*e->jobs));
+	memset(e->jobs, 0, e->capacity * sizeof(*e->jobs));
+	return make_spool(w, c->renewer, &e->shop.spool);
+}
+
+void custody_engine_close(struct custody_engine *e)
+{
+	struct work w;
+	size_t released = 0;
+
+	for (size_t i = 0; i < e->capacity; i++)
+		if (e->jobs[i].stage != CUSTODY_JOB_FREE)
+			custody_job_end(&e->jobs[i], &e->shop, 0);
+	work_begin(&w, POLL_MS);
+	if (e->is_broken && e->shop.spool &&
+		vault_spool_free(e->shop.spool) == e->c->renewer->capacity &&
+		(store_db_ready(&w, e->c->db) ||
+			store_renewal_release(
+				&w, e->c->db, vault_spool_name(e->shop.spool), &released)))
+		log_event(LOG_WARN, "leases.left", LOG_TEXT("why", w.cause));
+	work_end(&w);
+	work_end(&e->shared);
+}
+
+/* --- claiming -------------------------------------------------------------------------------- */
+
+enum err custody_engine_claim(
+	struct custody_engine *e, struct custody_claiming *batch, int64_t generation)
+{
+	const struct store_lease lease = {vault_spool_name(e->shop.spool),
+		conf_number(e->c->conf, CONF_lease_s), custody_why_name(e->shop.why), generation};
+	enum err err = ERR_OK;
+
+	if (batch->asked)
+		err = store_renewal_claim(&batch->w, e->c->db, &lease, batch->ids, batch->asked,
+			batch->claims, &batch->count);
+	for (size_t i = 0; !err && i < batch->count; i++) {
+		struct custody_job *job = free_job(e);
+
+		err = custody_job_begin(job, &e->shop, &batch->claims[i]);
+		if (err)
+			work_cause(e->w, err, "%s", job->w.cause ? job->w.cause : "");
+	}
+	count(e);
+	return err;
+}
+
+static enum err find_due(struct custody_engine *e, struct custody_claiming *batch, size_t n)
+{
+	const struct custody_run *run = e->run;
+	enum err err;
+
+	if (e->shop.why == CUSTODY_WHY_DUE)
+		return store_renewal_due(
+			&batch->w, e->c->db, &run->filter, n, batch->ids, &batch->asked);
+	err = store_renewal_all(
+		&batch->w, e->c->db, &run->filter, e->after, n, batch->ids, &batch->asked);
+	if (!err && batch->asked)
+		e->after = batch->ids[batch->asked - 1];
+	return err;
+}
+
+/* Many lost races in a row: the others on this work are faster, and do all of it. */
+static void note_finding(struct custody_engine *e, const struct custody_claiming *batch)
+{
+	e->polled_ms = batch->asked ? 0 : clock_monotonic_ms();
+	e->lost_races = batch->asked && !batch->count ? e->lost_races + 1 : 0;
+	if (!batch->asked && e->shop.why == CUSTODY_WHY_ALL)
+		e->is_exhausted = 1;
+	if (e->lost_races > 20 && e->shop.why == CUSTODY_WHY_DUE)
+		e->polled_ms = clock_monotonic_ms();
+}
+
+/* How many may be claimed now: as many as the provider has place for, and so many ahead that it
+ * never runs dry. */
+static size_t room(const struct custody_engine *e)
+{
+	const size_t ahead =
+		e->concurrency < CUSTODY_CLAIM_MAX ? e->concurrency : CUSTODY_CLAIM_MAX;
+	const size_t wanted = e->concurrency - e->sent + ahead;
+	const size_t empty = e->capacity - e->ready - e->sent - e->done;
+	size_t n = wanted > e->ready ? wanted - e->ready : 0;
+
+	if (e->db_away_ms || e->is_exhausted || custody_engine_must_stop(e) ||
+		e->ready * 2 > wanted)
+		return 0;
+	if (e->polled_ms && (e->sent || e->ready) && clock_monotonic_ms() - e->polled_ms < POLL_MS)
+		return 0;
+	n = n < empty ? n : empty;
+	return n < CUSTODY_CLAIM_MAX ? n : CUSTODY_CLAIM_MAX;
+}
+
+enum err custody_engine_refill(struct custody_engine *e)
+{
+	const size_t n = room(e);
+	struct custody_claiming batch;
+	enum err err;
+
+	if (!n)
+		return ERR_OK;
+	batch.asked = batch.count = 0;
+	work_begin(&batch.w, work_left_ms(e->w));
+	err = store_db_ready(&batch.w, e->c->db);
+	if (!err)
+		err = find_due(e, &batch, n);
+	if (!err)
+		err = custody_engine_claim(e, &batch, 0);
+	if (!err)
+		note_finding(e, &batch);
+	if (err)
+		work_cause(e->w, err, "%s", batch.w.cause ? batch.w.cause : "");
+	work_end(&batch.w);
+	count(e);
+	return err;
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+/* Everything that is ready waits for one that tries. When that takes long, the others of its app or
+ * provider make place for those who need not wait. */
+static void give_back(struct custody_engine *e)
+{
+	const int64_t now_ms = clock_monotonic_ms();
+	int64_t slowest_ms = 0;
+
+	for (size_t i = 0; i < e->capacity; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_SENT &&
+			now_ms - e->jobs[i].sent_ms > slowest_ms)
+			slowest_ms = now_ms - e->jobs[i].sent_ms;
+	for (size_t i = 0; slowest_ms > TRY_PATIENCE_MS && i < e->capacity; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_READY && e->jobs[i].is_durable)
+			custody_job_defer(&e->jobs[i], &e->shop, TRY_PATIENCE_MS / 200, "gate",
+				"somebody_tries");
+	count(e);
+}
+
+enum err custody_engine_launch(struct custody_engine *e)
+{
+	enum err err = ERR_OK;
+	size_t waiting = 0;
+
+	for (size_t i = 0; !err && i < e->capacity && e->sent < e->concurrency; i++) {
+		struct custody_job *job = &e->jobs[i];
+		int wait = 0;
+
+		if (job->stage != CUSTODY_JOB_READY || !job->is_durable)
+			continue;
+		if (e->run && custody_engine_must_stop(e))
+			custody_job_defer(job, &e->shop, -1, NULL, "stopped");
+		else
+			err = custody_job_send(job, &e->shop, &wait);
+		e->sent += job->stage == CUSTODY_JOB_SENT;
+		waiting += (size_t)wait;
+	}
+	count(e);
+	if (waiting && waiting == e->ready)
+		give_back(e);
+	return err;
+}
+
+void custody_engine_collect(struct custody_engine *e)
+{
+	struct custody_job *job;
+
+	while ((job = oauth_http_next(e->c->http)))
+		custody_job_answered(job, &e->shop);
+	count(e);
+}
+
+enum err custody_engine_sync(struct custody_engine *e)
+{
+	enum err err = vault_spool_sync(e->w, e->shop.spool);
+
+	for (size_t i = 0; !err && i < e->capacity; i++)
+		e->jobs[i].is_durable = 1;
+	if (!err)
+		return ERR_OK;
+	/* No slot, no request; what was answered still goes to the database. */
+	for (size_t i = 0; i < e->capacity; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_READY)
+			custody_job_defer(&e->jobs[i], &e->shop, -1, NULL, "spool");
+	return err;
+}
+
+/* --- settling -------------------------------------------------------------------------------- */
+
+static void report(
+	struct custody_engine *e, const struct custody_job *job, struct custody_renewal *one)
+{
+	struct custody_renewal renewal;
+
+	custody_job_tell(job, &renewal);
+	if (one) {
+		*one = renewal;
+		one->client = work_strdup(e->w, renewal.client);
+		one->provider = work_strdup(e->w, renewal.provider);
+		one->cause = work_strdup(e->w, renewal.cause);
+		one->code = work_strdup(e->w, renewal.code);
+		return;
+	}
+	e->run->counts[renewal.outcome]++;
+	if (e->run->each)
+		e->run->each(e->run->context, &renewal);
+}
+
+static enum err write_jobs(struct custody_engine *e, struct custody_job *const *jobs, size_t n,
+	struct custody_renewal *one)
+{
+	struct work w;
+	enum err err;
+
+	work_begin(&w, work_left_ms(e->w));
+	w.origin = e->w->origin;
+	err = store_db_ready(&w, e->c->db);
+	if (!err)
+		err = custody_settle_jobs(&w, e->c, jobs, n);
+	for (size_t i = 0; !err && i < n; i++) {
+		report(e, jobs[i], one);
+		custody_job_end(jobs[i], &e->shop, 1);
+	}
+	if (err)
+		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_end(&w);
+	return err;
+}
+
+int custody_engine_is_away(enum err err)
+{
+	return err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT;
+}
+
+/* One that cannot be written must not keep the others from it; its slot stays, and its lease ends
+ * by itself. */
+static enum err write_each(struct custody_engine *e, struct custody_job *const *jobs, size_t n,
+	struct custody_renewal *one)
+{
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < n && !custody_engine_is_away(err); i++) {
+		err = write_jobs(e, &jobs[i], 1, one);
+		if (!err || custody_engine_is_away(err))
+			continue;
+		log_event(LOG_ERROR, "renewal.not_written",
+			LOG_TEXT("client", jobs[i]->claim.client),
+			LOG_TEXT("provider", jobs[i]->claim.provider),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", e->w->cause));
+		custody_job_end(jobs[i], &e->shop, 0);
+		work_forgive(e->w);
+		if (one)
+			return err;
+	}
+	return custody_engine_is_away(err) ? err : ERR_OK;
+}
+
+static enum err settle_some(struct custody_engine *e, struct custody_renewal *one)
+{
+	struct custody_job *jobs[CUSTODY_SETTLE_MAX];
+	size_t n = 0;
+	enum err err;
+
+	for (size_t i = 0; i < e->capacity && n < CUSTODY_SETTLE_MAX; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_DONE)
+			jobs[n++] = &e->jobs[i];
+	err = write_jobs(e, jobs, n, one);
+	if (!err || custody_engine_is_away(err))
+		return err;
+	work_forgive(e->w);
+	return write_each(e, jobs, n, one);
+}
+
+static enum err note_lanes(struct custody_engine *e)
+{
+	struct work w;
+	enum err err;
+
+	work_begin(&w, work_left_ms(e->w));
+	w.origin = e->w->origin;
+	err = custody_lanes_note(&w, e->c, e->shop.lanes, e->sent == 0);
+	if (err)
+		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_end(&w);
+	return err;
+}
+
+enum err custody_engine_settle(struct custody_engine *e, struct custody_renewal *one)
+{
+	enum err err = ERR_OK;
+
+	while (!err && e->done) {
+		err = settle_some(e, one);
+		count(e);
+	}
+	return err ? err : note_lanes(e);
+}
+
+enum err custody_engine_bear(struct custody_engine *e, enum err err)
+{
+	const int64_t patience_ms = e->run ? DB_PATIENCE_MS : DB_PATIENCE_MS / 6;
+
+	if (!err)
+		e->db_away_ms = 0;
+	if (!custody_engine_is_away(err))
+		return err;
+	if (!e->db_away_ms)
+		e->db_away_ms = clock_monotonic_ms();
+	if (clock_monotonic_ms() - e->db_away_ms > patience_ms)
+		return err;
+	work_forgive(e->w);
+	return ERR_OK;
+}

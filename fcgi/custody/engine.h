@@ -1,0 +1,82 @@
+/*
+ * The machine behind renewals: jobs in every stage at once, moved on step by step. It decides how
+ * many are on their way, and keeps the order spool, provider, spool, database for all of them.
+ */
+#ifndef VESTAL_CUSTODY_ENGINE_H
+#define VESTAL_CUSTODY_ENGINE_H
+
+#include "custody/job.h"
+
+#define CUSTODY_CLAIM_MAX 128
+
+struct custody_renewer {
+	const struct custody *c;
+	size_t concurrency, capacity; /* on their way; in all, with those before and after */
+	struct vault_spool *spool;    /* NULL until the first renewal */
+};
+
+struct custody_engine {
+	const struct custody *c;
+	struct work *w;     /* of the whole run: nothing in it grows with the number of renewals */
+	struct work shared; /* apps and lanes */
+	struct custody_shop shop;
+	struct custody_run *run; /* NULL: one connection alone */
+	struct custody_job *jobs;
+	size_t capacity, concurrency;
+	size_t ready, sent, done; /* how many there are of each */
+	int64_t after;            /* of CUSTODY_WHY_ALL: the last connection that was looked at */
+	int64_t stale_after, distributed_ms;
+	int64_t polled_ms;  /* when nothing was due; 0: something was */
+	int64_t db_away_ms; /* since when; 0: it is there */
+	int is_exhausted, lost_races, is_broken;
+};
+
+/* Connections that are wanted, and those that were won. */
+struct custody_claiming {
+	struct work w; /* of one batch */
+	int64_t ids[CUSTODY_CLAIM_MAX];
+	struct store_claim claims[CUSTODY_CLAIM_MAX];
+	size_t asked, count;
+};
+
+/* run NULL: one connection alone. Its spool is made when the renewer has none. Returns: as
+ * vault_spool_open(); to be closed then, too. */
+enum err custody_engine_open(struct custody_engine *e, struct work *w, const struct custody *c,
+	enum custody_why why, struct custody_run *run) MUST_CHECK;
+
+/*
+ * Nothing is on its way any more. A lease without a slot behind it goes back; one with a slot
+ * stays, because what the slot holds has to be settled first.
+ */
+void custody_engine_close(struct custody_engine *e);
+
+int custody_engine_must_stop(const struct custody_engine *e);
+
+/* Claims what stands in batch->ids. generation: as in store_lease. */
+enum err custody_engine_claim(
+	struct custody_engine *e, struct custody_claiming *batch, int64_t generation) MUST_CHECK;
+
+/* Finds and claims more, when so little is ready that the provider could run dry. */
+enum err custody_engine_refill(struct custody_engine *e) MUST_CHECK;
+
+/* Sends what is ready and durable, as long as there is place at the provider. */
+enum err custody_engine_launch(struct custody_engine *e) MUST_CHECK;
+
+/* Takes in what was answered. */
+void custody_engine_collect(struct custody_engine *e);
+
+/* Makes intents and answers durable: from here on a crash loses none of them. Returns: ERR_IO, and
+ * what was ready is given back. */
+enum err custody_engine_sync(struct custody_engine *e) MUST_CHECK;
+
+/* Writes everything that is done, and tells the run, or *one, of it. Returns the database's errors;
+ * what is not written stays done. */
+enum err custody_engine_settle(struct custody_engine *e, struct custody_renewal *one) MUST_CHECK;
+
+int custody_engine_is_away(enum err err);
+
+/* A database that is away is waited for: what was answered is in the spool and in memory. Whatever
+ * else happens ends the engine. */
+enum err custody_engine_bear(struct custody_engine *e, enum err err) MUST_CHECK;
+
+#endif

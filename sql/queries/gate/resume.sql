@@ -1,0 +1,15 @@
+-- role:   worker refresher
+-- params: $1 text provider, $2 text datacenter, $3 int8 app or null, $4 int8 limit
+-- rows:   1 of how many there were
+-- why:    what waited behind the gate is due again, spread over a quarter of a minute; many at a time would hold locks long
+with waiting as (
+	select c.id from vestal.connection c
+	where c.provider = $1 and c.datacenter = $2 and ($3::int8 is null or c.app_id = $3)
+		and c.deferred_by = 'gate' and c.next_refresh_at is not null
+	limit $4 for update skip locked
+), resumed as (
+	update vestal.connection c set deferred_by = null,
+		next_refresh_at = least(c.next_refresh_at, now() + random() * interval '15 seconds')
+	from waiting w where c.id = w.id returning c.id
+)
+select count(*) from resumed

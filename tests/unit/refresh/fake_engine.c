@@ -1,0 +1,46 @@
+/* The engine, played. */
+#include "fake_engine.h"
+
+static struct fake_engine fake;
+
+struct fake_engine *fake_engine_begin(void)
+{
+	fake = (struct fake_engine){.renewals = NULL};
+	return &fake;
+}
+
+const char *custody_outcome_name(enum custody_outcome outcome)
+{
+	static const char *const names[CUSTODY_OUTCOME_COUNT] = {"renewed", "deferred", "retry",
+		"refused", "dead", "ambiguous", "app", "unreadable", "superseded", "busy",
+		"not_needed"};
+
+	return names[outcome];
+}
+
+enum err custody_recover(
+	struct work *w, const struct custody *c, struct custody_recovered *recovered)
+{
+	(void)c;
+	fake.recover_count++;
+	*recovered = fake.recovered;
+	return fake.recover_err ? work_cause(w, fake.recover_err, "played") : ERR_OK;
+}
+
+enum err custody_renew_run(struct work *w, const struct custody *c, struct custody_run *run)
+{
+	(void)c;
+	fake.renew_count++;
+	fake.asked = *run;
+	for (size_t i = 0; i < fake.n; i++) {
+		if (run->stop && *run->stop) {
+			run->is_cut_short = 1;
+			break;
+		}
+		run->counts[fake.renewals[i].outcome]++;
+		run->each(run->context, &fake.renewals[i]);
+	}
+	run->distributed = fake.distributed;
+	run->not_distributed = fake.not_distributed;
+	return fake.renew_err ? work_cause(w, fake.renew_err, "played") : ERR_OK;
+}

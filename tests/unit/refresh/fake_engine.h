@@ -1,0 +1,25 @@
+/*
+ * The engine, played: what a run would meet of recovery and renewals is laid down, and what it was
+ * asked for is kept. It stands in place of custody/renew.c and custody/recover.c.
+ */
+#ifndef VESTAL_TESTS_UNIT_REFRESH_FAKE_ENGINE_H
+#define VESTAL_TESTS_UNIT_REFRESH_FAKE_ENGINE_H
+
+#include "custody/recover.h"
+#include "custody/renew.h"
+
+struct fake_engine {
+	/* laid down */
+	struct custody_recovered recovered;
+	enum err recover_err, renew_err;
+	const struct custody_renewal *renewals; /* how they end, one after the other */
+	size_t n, distributed, not_distributed;
+	/* kept */
+	int recover_count, renew_count;
+	struct custody_run asked; /* as it came in */
+};
+
+/* Forgets everything. */
+struct fake_engine *fake_engine_begin(void);
+
+#endif

@@ -1,0 +1,154 @@
+/* What goes to standard output and to the terminal. It decides by what stands behind them. */
+#include "refresh/output.h"
+
+#include "refresh/stop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define LIST_MAX_BYTES ((size_t)8 * 1024 * 1024)
+
+void refresh_output_begin(struct refresh_output *o, int is_json)
+{
+	*o = (struct refresh_output){
+		.is_json = is_json, .has_lines = !is_json && !isatty(STDOUT_FILENO)};
+	o->progress.fd = -1;
+	work_begin(&o->w, 0);
+	buf_init(&o->list, &o->w, LIST_MAX_BYTES);
+	jout_init(&o->json, &o->list);
+	jout_array(&o->json, NULL);
+}
+
+void refresh_output_free(struct refresh_output *o)
+{
+	refresh_output_calm(o);
+	work_end(&o->w);
+}
+
+void refresh_output_expect(struct refresh_output *o, int64_t total)
+{
+	refresh_progress_begin(&o->progress, STDERR_FILENO, total);
+	refresh_stop_tell(o->progress.fd);
+}
+
+void refresh_output_calm(struct refresh_output *o)
+{
+	refresh_stop_tell(-1);
+	refresh_progress_end(&o->progress);
+}
+
+/* --- one connection -------------------------------------------------------------------------- */
+
+/* Each line is one write(), so that whoever reads along never sees half of one. */
+static void put(struct refresh_output *o, int fd, const char *bytes, size_t n)
+{
+	while (n && !o->is_lost) {
+		ssize_t written = write(fd, bytes, n);
+
+		if (written < 0 && errno != EINTR)
+			o->is_lost = 1;
+		if (written > 0) {
+			bytes += written;
+			n -= (size_t)written;
+		}
+	}
+}
+
+static const char *or_dash(const char *text)
+{
+	return text && *text ? text : "-";
+}
+
+size_t refresh_output_line(const struct custody_renewal *renewal, char *line)
+{
+	return (size_t)snprintf(line, REFRESH_LINE_BYTES,
+		"%.64s\t%.64s\t%s\t%.64s\t%.128s\t%" PRId64 "\n", or_dash(renewal->client),
+		or_dash(renewal->provider), custody_outcome_name(renewal->outcome),
+		or_dash(renewal->cause), or_dash(renewal->code), renewal->generation);
+}
+
+static void keep(struct refresh_output *o, const struct custody_renewal *renewal)
+{
+	struct jout *j = &o->json;
+
+	if (o->listed == REFRESH_LISTED_MAX) {
+		o->omitted++;
+		return;
+	}
+	o->listed++;
+	jout_object(j, NULL);
+	jout_text(j, "clientId", renewal->client);
+	jout_text(j, "provider", renewal->provider);
+	jout_text(j, "outcome", custody_outcome_name(renewal->outcome));
+	jout_text(j, "cause", renewal->cause);
+	jout_text(j, "code", renewal->code && *renewal->code ? renewal->code : NULL);
+	jout_int(j, "generation", renewal->generation);
+	if (renewal->wait_s < 0)
+		jout_null(j, "waitSeconds");
+	else
+		jout_int(j, "waitSeconds", renewal->wait_s);
+	jout_end_object(j);
+}
+
+void refresh_output_each(void *context, const struct custody_renewal *renewal)
+{
+	struct refresh_output *o = context;
+	char line[REFRESH_LINE_BYTES];
+
+	if (o->has_lines)
+		put(o, STDOUT_FILENO, line, refresh_output_line(renewal, line));
+	if (o->is_json && renewal->outcome != CUSTODY_RENEWED)
+		keep(o, renewal);
+	refresh_progress_step(&o->progress, refresh_summary_is_failure(renewal->outcome));
+}
+
+/* --- the end --------------------------------------------------------------------------------- */
+
+static enum err end_json(
+	struct work *w, struct refresh_output *o, const struct refresh_result *result)
+{
+	struct ctl_out out;
+
+	ctl_out_begin(&out, w, 1);
+	jout_end_array(&o->json);
+	jout_object(&out.json, NULL);
+	refresh_summary_json(&out.json, result);
+	jout_raw(&out.json, "connections", o->list.data);
+	jout_int(&out.json, "connectionsOmitted", (int64_t)o->omitted);
+	jout_end_object(&out.json);
+	o->is_lost |= o->list.overflow;
+	return ctl_out_end(w, &out);
+}
+
+/* The table is for a person: on whichever of the two is a terminal, or nowhere. */
+static enum err end_table(
+	struct work *w, struct refresh_output *o, const struct refresh_result *result)
+{
+	struct ctl_out out;
+
+	ctl_out_begin(&out, w, 0);
+	if (isatty(STDOUT_FILENO)) {
+		refresh_summary_table(&out, result);
+		return ctl_out_end(w, &out);
+	}
+	if (isatty(STDERR_FILENO)) {
+		refresh_summary_table(&out, result);
+		put(o, STDERR_FILENO, out.text.data, out.text.len);
+	} else if (result->is_cut_short)
+		fputs("vestal-refresh: cut short: the rest is left to the next run\n", stderr);
+	return ERR_OK;
+}
+
+enum err refresh_output_end(
+	struct work *w, struct refresh_output *o, const struct refresh_result *result)
+{
+	enum err err;
+
+	refresh_output_calm(o);
+	err = o->is_json ? end_json(w, o, result) : end_table(w, o, result);
+	if (!err && o->is_lost)
+		err = work_fail(w, ERR_IO, "standard output could not be written");
+	return err;
+}

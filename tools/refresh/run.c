@@ -1,0 +1,241 @@
+/*
+ * A run from its row to its end. It decides the order, and what may still be done behind a fault:
+ * renewals do not wait for a spool that cannot be settled, and nothing waits behind a failed run.
+ */
+#include "refresh/run.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/attempt.h"
+#include "store/audit.h"
+#include "store/run.h"
+
+#include <inttypes.h>
+
+#define JOB_HEAP_BYTES ((size_t)64 * 1024) /* with those that wait before and after it */
+#define JOBS_AHEAD 64                      /* claimed before there is place for them */
+#define KEEP_RUNS_DAYS 90
+#define KEEP_ATTEMPTS_DAYS 90
+#define SWEEP_MOST 1000
+#define FLOW_LEAST_S 600
+#define FLOW_CALLS 4 /* a callback asks a provider three times at most */
+
+struct run {
+	struct work *w;
+	const struct custody *c;
+	const struct refresh_options *options;
+	struct store_renewal_filter filter;
+	struct refresh_output *output;
+	struct refresh_result *result;
+	struct custody_run renewals;
+};
+
+size_t refresh_run_heap_bytes(int64_t concurrency)
+{
+	size_t bytes = CUSTODY_HEAP_BYTES;
+
+	while (bytes < ((size_t)concurrency + JOBS_AHEAD) * JOB_HEAP_BYTES &&
+		bytes < REFRESH_HEAP_MAX_BYTES)
+		bytes *= 2;
+	return bytes;
+}
+
+const char *refresh_run_explain(struct work *w, const struct conf *conf, enum err err)
+{
+	const char *text = err_title(err);
+
+	if (w->detail)
+		return w->detail;
+	if (w->fault_count)
+		return work_printf(w, "%s %s", w->faults[0].field, w->faults[0].reason);
+	if (w->cause)
+		text = work_printf(w, "%s (%s)", text, w->cause);
+	if (err == ERR_SCHEMA_MISMATCH)
+		return work_printf(w,
+			"%s: this program's version is %d; vestalctl migrate brings an older one "
+			"up to it",
+			text, STORE_SCHEMA_VERSION);
+	if (err == ERR_IO && conf->text[CONF_state_dir])
+		return work_printf(w, "%s: is %s/spool there, writable and not full?", text,
+			conf_text(conf, CONF_state_dir));
+	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && conf->origin[CONF_database])
+		return work_printf(w, "%s: see setting database (set in %s)", text,
+			conf->origin[CONF_database]);
+	return text;
+}
+
+/* Keeps the first fault for the end; the run goes on, or does not. Returns err. */
+static enum err note(struct run *r, const char *step, enum err err)
+{
+	struct refresh_result *result = r->result;
+
+	if (!err)
+		return err;
+	log_event(LOG_WARN, "run.failed", LOG_TEXT("step", step), LOG_TEXT("error", err_slug(err)),
+		LOG_TEXT("why", r->w->cause));
+	if (!result->err) {
+		result->err = err;
+		result->why = work_printf(
+			r->w, "%s: %s", step, refresh_run_explain(r->w, r->c->conf, err));
+	}
+	work_forgive(r->w);
+	return err;
+}
+
+/* --- steps ----------------------------------------------------------------------------------- */
+
+/* Everything the run writes from here on names it. */
+static enum err begin(struct run *r)
+{
+	struct work *w = r->w;
+	struct refresh_result *result = r->result;
+	enum err err = store_db_ready(w, r->c->db);
+
+	if (!err)
+		err = store_run_begin(
+			w, r->c->db, result->host, result->mode, KEEP_RUNS_DAYS, &result->id);
+	if (!err)
+		w->origin = (struct origin){.actor = "system:refresh",
+			.actor_auth = "cron",
+			.request_id = work_printf(w, "run-%" PRId64, result->id)};
+	return err;
+}
+
+/* A spool that cannot be settled keeps its connections' leases, and they alone wait. */
+static enum err recover(struct run *r)
+{
+	enum err err = note(r, "recovery", custody_recover(r->w, r->c, &r->result->recovered));
+
+	return err == ERR_IO ? ERR_OK : err;
+}
+
+static enum err renew(struct run *r)
+{
+	struct refresh_result *result = r->result;
+	int is_all = r->options->mode == REFRESH_ALL;
+	enum err err = store_renewal_count(r->w, r->c->db, &r->filter, is_all, &result->due);
+
+	if (err) {
+		result->due = -1;
+		return note(r, "renewal", err);
+	}
+	refresh_output_expect(r->output, result->due);
+	err = custody_renew_run(r->w, r->c, &r->renewals);
+	refresh_output_calm(r->output);
+	for (int i = 0; i < CUSTODY_OUTCOME_COUNT; i++)
+		result->counts[i] = r->renewals.counts[i];
+	result->distributed = r->renewals.distributed;
+	result->behind = r->renewals.not_distributed;
+	result->is_cut_short = r->renewals.is_cut_short;
+	return note(r, "renewal", err);
+}
+
+static enum err count_need(struct run *r)
+{
+	struct refresh_result *result = r->result;
+	enum err err = store_db_ready(r->w, r->c->db); /* the last renewal may be long ago */
+
+	if (!err)
+		err = store_report_need_person(
+			r->w, r->c->db, r->filter.client, r->filter.provider, &result->need);
+	result->is_need_known = !err;
+	return note(r, "health", err);
+}
+
+/* What only has to be done now and then, and harms nobody when it is late. */
+static enum err keep_house(struct run *r)
+{
+	const int64_t calls_s = FLOW_CALLS * conf_number(r->c->conf, CONF_provider_timeout_s);
+	struct store_swept swept = {0};
+	int64_t made = 0;
+	enum err err =
+		note(r, "audit partitions", store_audit_make_partitions(r->w, r->c->db, &made));
+
+	if (!err)
+		err = note(r, "authorization attempts",
+			store_attempt_sweep(r->w, r->c->db,
+				calls_s > FLOW_LEAST_S ? calls_s : FLOW_LEAST_S, KEEP_ATTEMPTS_DAYS,
+				SWEEP_MOST, &swept));
+	if (!err && (made || swept.expired || swept.lost || swept.forgotten))
+		log_event(LOG_INFO, "run.swept", LOG_INT("partitions", made),
+			LOG_INT("expired", swept.expired), LOG_INT("lost", swept.lost),
+			LOG_INT("forgotten", swept.forgotten));
+	return err;
+}
+
+/* Tried once, also when the database is what failed: it may be back. */
+static void end(struct run *r)
+{
+	struct refresh_result *result = r->result;
+	enum err err;
+
+	result->ended_ms = clock_wall_ms();
+	if (!result->id)
+		return;
+	err = store_db_ready(r->w, r->c->db);
+	if (!err)
+		err = store_run_end(r->w, r->c->db, result->id,
+			refresh_summary_exit_code(result->err, &result->need),
+			refresh_summary_counts(r->w, result),
+			result->err ? err_slug(result->err) : NULL);
+	note(r, "end", err);
+}
+
+static void log_done(const struct refresh_result *result)
+{
+	log_event(result->err ? LOG_WARN : LOG_INFO, "run.done", LOG_INT("run", result->id),
+		LOG_TEXT("mode", result->mode), LOG_INT("due", result->due),
+		LOG_INT("renewed", (int64_t)result->counts[CUSTODY_RENEWED]),
+		LOG_INT("deferred", (int64_t)result->counts[CUSTODY_DEFERRED]),
+		LOG_INT("retry", (int64_t)result->counts[CUSTODY_RETRY]),
+		LOG_INT("refused", (int64_t)result->counts[CUSTODY_REFUSED]),
+		LOG_INT("dead", (int64_t)result->counts[CUSTODY_DEAD]),
+		LOG_INT("ambiguous", (int64_t)result->counts[CUSTODY_AMBIGUOUS]),
+		LOG_INT("app", (int64_t)result->counts[CUSTODY_APP]),
+		LOG_INT("unreadable", (int64_t)result->counts[CUSTODY_UNREADABLE]),
+		LOG_INT("behind", (int64_t)result->behind),
+		LOG_INT("need_person", result->need.total),
+		LOG_INT("cut_short", result->is_cut_short),
+		LOG_INT("ms", result->ended_ms - result->began_ms),
+		LOG_TEXT("error", result->err ? err_slug(result->err) : NULL));
+}
+
+/* --- the run --------------------------------------------------------------------------------- */
+
+void refresh_run(struct work *w, const struct custody *c, const struct refresh_options *options,
+	int64_t began_ms, const volatile sig_atomic_t *stop, struct refresh_output *output,
+	struct refresh_result *result)
+{
+	const struct store_renewal_filter filter = {options->client, options->provider};
+	struct run r = {.w = w,
+		.c = c,
+		.options = options,
+		.filter = filter,
+		.output = output,
+		.result = result,
+		.renewals = {
+			.why = options->mode == REFRESH_ALL ? CUSTODY_WHY_ALL : CUSTODY_WHY_DUE,
+			.filter = filter,
+			.deadline_ms = options->deadline_s ? began_ms + options->deadline_s * 1000
+							   : INT64_MAX,
+			.stop = stop,
+			.each = refresh_output_each,
+			.context = output}};
+	enum err err;
+
+	*result = (struct refresh_result){.mode = refresh_mode_name(options->mode),
+		.host = store_audit_host(),
+		.began_ms = clock_wall_ms(),
+		.due = -1};
+	err = note(&r, "database", begin(&r));
+	if (!err)
+		err = recover(&r);
+	if (!err)
+		err = renew(&r);
+	if (!err)
+		err = count_need(&r);
+	if (!err)
+		err = keep_house(&r);
+	end(&r);
+	log_done(result);
+}
