@@ -38,7 +38,8 @@ struct role_row {
 
 #define COMMON_OPTIONS                                                                             \
 	"-c search_path=pg_catalog -c client_min_messages=error -c timezone=UTC "                  \
-	"-c synchronous_commit=on -c jit=off -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s "
+	"-c synchronous_commit=on -c jit=off -c lock_timeout=5s -c "                               \
+	"idle_in_transaction_session_timeout=30s "
 
 static const struct role_row roles[] = {
 	[STORE_WORKER] = {"vestal_worker", "vestal-fcgi",

@@ -20,6 +20,11 @@ BY_COLUMN = ("select", "insert", "update", "references")
 # What a writer may say of itself; id, at, xid, db_user, salt, schema_version and detail are the database's word.
 EVENT = """host program request_id run_id actor actor_auth address user_agent action outcome object_type object_id client_id
 	provider connection_id incident_id generation key_id fingerprint reason severity clock_ok detail_text"""
+# What a claim and its end leave of a connection, and what a renewal makes of a token.
+LEASE = "fence lease_owner lease_until tried_at deferred_by refusals ambiguous_at mints undistributed"
+RENEWED = """generation access_sealed refresh_sealed access_fingerprint refresh_fingerprint token_type issued_at expires_at
+	grant_ends_at idle_ends_at"""
+GATE = "select insert(provider datacenter app_id cause) update(state cause code failures openings since retry_at version deaths)"
 AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr"
 
 # A line a table: its verbs, with the columns where it is not the whole table. Everything that does not stand here is
@@ -32,14 +37,17 @@ MATRIX = {
         app                    select
         connection             select insert(client_id provider) update(app_id datacenter api_domain scope kept passive
                                last_generation state cause failures last_error_code last_error_at last_refreshed_at
-                               last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at)
-        token                  select insert delete
+                               last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at
+                               {LEASE})
+        token                  select insert delete update({RENEWED})
         token_history          select insert
         authorization_attempt  select insert update(ended_at outcome)
         incident               select insert update(state cause acknowledged_at acknowledged_by resolved_at resolved_by)
         outbox                 select(message_id) insert
         api_key                select update(last_used_on)
         connection_report      select
+        refresh_run            select
+        provider_state         {GATE}
     """,
     "vestal_refresher": f"""
         schema_migration       select
@@ -48,10 +56,11 @@ MATRIX = {
         app                    select
         connection             select update(api_domain scope last_generation state cause failures last_error_code
                                last_error_at last_refreshed_at last_proved_at next_refresh_at overdue_at copy_generation
-                               environment_generation)
-        token                  select insert delete
-        token_history          select insert
-        authorization_attempt  select update(ended_at outcome)
+                               environment_generation {LEASE})
+        token                  select update({RENEWED})
+        refresh_run            select insert delete update(ended_at exit_code counts error)
+        provider_state         {GATE}
+        authorization_attempt  select delete update(ended_at outcome)
         incident               select insert update(state cause resolved_at resolved_by)
         outbox                 select insert update(next_attempt_at attempts sent_at)
         connection_report      select
@@ -66,6 +75,8 @@ MATRIX = {
         token                  select(connection_id generation access_fingerprint refresh_fingerprint token_type issued_at
                                expires_at granted_at grant_ends_at idle_ends_at)
         incident               select
+        refresh_run            select
+        provider_state         select update(state retry_at)
         connection_report      select
         api_key                select(id name role clients providers addresses created_at expires_at revoked_at last_used_on)
                                insert update(revoked_at)

@@ -9,4 +9,4 @@ from vestal.provider_state s, (values (false), (true)) f (failing), lateral (
 		and c.next_refresh_at <= now() and c.removed_at is null and not c.passive
 		and (c.lease_until is null or c.lease_until <= now()) and ($1::text is null or c.client_id = $1)
 ) due
-where s.app_id is null and ($2::text is null or s.provider = $2) and (s.state = 'closed' or s.retry_at <= now())
+where s.app_id is null and ($2::text is null or s.provider = $2) and (s.state = 'closed' or s.retry_at is null or s.retry_at <= now())

@@ -1,9 +1,8 @@
 /* The table from a verdict and a connection's state to what becomes of it, and the quota's
  * arithmetic. */
-#include "custody/judge.h"
+#include "../support/unit.h"
 
-#include "base/text.h"
-#include "unit.h"
+#include "custody/judge.h"
 
 #include <stdio.h>
 #include <string.h>
