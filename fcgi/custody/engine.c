@@ -14,6 +14,7 @@
 
 #define DB_PATIENCE_MS 30000
 #define POLL_MS 1000
+#define COLLECT_MAX 32 /* before what is ready goes out in their place */
 #define TRY_PATIENCE_MS 3000
 
 /* --- opening and closing --------------------------------------------------------------------- */
@@ -154,12 +155,13 @@ static size_t room(const struct custody_engine *e)
 	const size_t empty = e->capacity - e->ready - e->sent - e->done;
 	size_t n = wanted > e->ready ? wanted - e->ready : 0;
 
-	if (e->db_away_ms || e->is_exhausted || custody_engine_must_stop(e) ||
-		e->ready * 2 > wanted)
+	n = n < empty ? n : empty;
+	if (e->db_away_ms || e->is_exhausted || custody_engine_must_stop(e))
 		return 0;
 	if (e->polled_ms && (e->sent || e->ready) && clock_monotonic_ms() - e->polled_ms < POLL_MS)
 		return 0;
-	n = n < empty ? n : empty;
+	if (n < ahead / 2 && e->ready + e->sent) /* a few at a time cost a commit all the same */
+		return 0;
 	return n < CUSTODY_CLAIM_MAX ? n : CUSTODY_CLAIM_MAX;
 }
 
@@ -233,10 +235,14 @@ enum err custody_engine_launch(struct custody_engine *e)
 
 void custody_engine_collect(struct custody_engine *e)
 {
-	struct custody_job *job;
+	struct custody_job *job = NULL;
+	size_t n = 0;
 
-	while ((job = oauth_http_next(e->c->http)))
+	while (n < COLLECT_MAX && (job = oauth_http_next(e->c->http))) {
 		custody_job_answered(job, &e->shop);
+		n++;
+	}
+	e->has_more = n == COLLECT_MAX;
 	count(e);
 }
 

@@ -29,6 +29,7 @@ struct custody_engine {
 	int64_t polled_ms;  /* when nothing was due; 0: something was */
 	int64_t db_away_ms; /* since when; 0: it is there */
 	int is_exhausted, lost_races, is_broken;
+	int has_more; /* answers that were not taken in yet */
 };
 
 /* Connections that are wanted, and those that were won. */
@@ -62,7 +63,7 @@ enum err custody_engine_refill(struct custody_engine *e) MUST_CHECK;
 /* Sends what is ready and durable, as long as there is place at the provider. */
 enum err custody_engine_launch(struct custody_engine *e) MUST_CHECK;
 
-/* Takes in what was answered. */
+/* Takes in what was answered, a few at a time: more goes out in between. */
 void custody_engine_collect(struct custody_engine *e);
 
 /* Makes intents and answers durable: from here on a crash loses none of them. Returns: ERR_IO, and

@@ -10,13 +10,14 @@
 #include "custody/distribute.h"
 #include "custody/engine.h"
 #include "custody/recover.h"
+#include "custody/settle.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define STALE_MAX 128
-#define DISTRIBUTE_EVERY_MS 5000
-#define DISTRIBUTE_MS 500
+#define DISTRIBUTE_EVERY_MS 30000 /* in a long run; else when all is renewed */
+#define DISTRIBUTE_MS 5000
 #define POLL_MS 1000
 
 static const char *const outcome_names[CUSTODY_OUTCOME_COUNT] = {"renewed", "deferred", "retry",
@@ -117,6 +118,8 @@ static int is_finished(const struct custody_engine *e)
 
 static int64_t patience_ms(const struct custody_engine *e)
 {
+	if (e->has_more)
+		return 0;
 	if (e->sent || e->db_away_ms)
 		return POLL_MS / 2;
 	return e->polled_ms ? POLL_MS / 10 : 1;
@@ -133,7 +136,7 @@ static enum err move(struct custody_engine *e)
 
 		err = synced ? synced : err;
 	}
-	if (!err)
+	if (!err && (!e->has_more || e->done >= CUSTODY_SETTLE_MAX))
 		err = custody_engine_settle(e, NULL);
 	if (!err)
 		err = custody_engine_launch(e);
@@ -160,7 +163,7 @@ static enum err wind_up(struct custody_engine *e, enum err why)
 	if (!e->shop.spool) /* nothing was ever begun */
 		return why;
 	while (!err && e->sent) {
-		err = oauth_http_wait(e->c->http, POLL_MS, -1);
+		err = oauth_http_wait(e->c->http, e->has_more ? 0 : POLL_MS, -1);
 		custody_engine_collect(e);
 	}
 	e->is_broken = why || err;
@@ -173,6 +176,7 @@ static enum err wind_up(struct custody_engine *e, enum err why)
 
 enum err custody_renew_run(struct work *w, const struct custody *c, struct custody_run *run)
 {
+	const int64_t began_ms = clock_monotonic_ms();
 	struct custody_engine e;
 	enum err err = custody_engine_open(&e, w, c, run->why, run);
 
@@ -181,6 +185,7 @@ enum err custody_renew_run(struct work *w, const struct custody *c, struct custo
 	while (!err && !is_finished(&e))
 		err = turn(&e);
 	err = wind_up(&e, err);
+	run->renewal_ms = clock_monotonic_ms() - began_ms;
 	run->is_cut_short = !err && custody_engine_must_stop(&e) && !e.polled_ms && !e.is_exhausted;
 	if (!err) /* what a run that was stopped leaves behind is the next one's */
 		err = distribute(&e, run->is_cut_short ? DISTRIBUTE_MS : 0);

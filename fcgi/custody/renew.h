@@ -96,7 +96,8 @@ struct custody_run {
 	size_t counts[CUSTODY_OUTCOME_COUNT];
 	size_t distributed, not_distributed; /* connections whose other stores were brought up to
 						date, or could not be */
-	int is_cut_short; /* by the deadline or the stop: something due was left */
+	int64_t renewal_ms; /* until the last one was stored; the other stores come after it */
+	int is_cut_short;   /* by the deadline or the stop: something due was left */
 };
 
 /*

@@ -66,7 +66,6 @@ enum err store_connection_lock(
 		.last_generation = store_get_int(rows, 0, 2),
 		.state = store_get_text(rows, 0, 3),
 		.cause = store_get_text(rows, 0, 4),
-		.token_generation = store_get_int(rows, 0, 5),
 	};
 	return ERR_OK;
 }

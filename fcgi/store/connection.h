@@ -6,7 +6,6 @@
 
 struct store_connection {
 	int64_t id, last_generation;
-	int64_t token_generation; /* 0: holds no token */
 	const char *client, *provider, *state, *cause;
 };
 

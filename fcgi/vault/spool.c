@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAGIC "VSTR"
@@ -48,6 +47,7 @@ struct slot {
 };
 
 struct vault_spool {
+	struct work own; /* holds all this, itself too, for longer than the work that asked */
 	const struct vault_keyring *keyring;
 	struct vault_spool_file file;
 	struct slot *slots;
@@ -73,53 +73,49 @@ static enum err io(struct work *w, const char *step)
 
 static enum err spool_new(struct work *w, const struct vault_keyring *k, struct vault_spool **spool)
 {
+	struct work own;
+
 	*spool = NULL;
 	if (!vault_keyring_primary(k, VAULT_RING_SPOOL))
 		return work_cause(w, ERR_KEY_UNKNOWN, "ring spool not loaded");
-	*spool = calloc(1, sizeof(**spool));
-	if (!*spool)
-		return ERR_NO_MEMORY;
-	(*spool)->keyring = k;
-	(*spool)->file = VAULT_SPOOL_FILE_NONE;
+	work_begin(&own, 0);
+	*spool = work_alloc(&own, sizeof(**spool));
+	**spool = (struct vault_spool){.own = own, .keyring = k, .file = VAULT_SPOOL_FILE_NONE};
 	return ERR_OK;
 }
 
-static void spool_free(struct vault_spool *spool, int remove)
+static void spool_end(struct vault_spool *spool, int remove)
 {
+	struct work own = spool->own;
+
 	vault_spool_file_close(&spool->file, remove);
-	free(spool->slots);
-	free(spool->free_slots);
-	free(spool);
+	work_end(&own);
 }
 
 /* Hands err on; unless it is ERR_OK there is no spool then. */
 static enum err end_new(struct vault_spool **spool, enum err err)
 {
 	if (err && *spool) {
-		spool_free(*spool, 0);
+		spool_end(*spool, 0);
 		*spool = NULL;
 	}
 	return err;
 }
 
-static enum err give_slots(struct vault_spool *spool, size_t n)
+static void give_slots(struct vault_spool *spool, size_t n)
 {
-	spool->slots = calloc(n + 1, sizeof(*spool->slots));
+	spool->slots = work_alloc(&spool->own, (n + 1) * sizeof(*spool->slots));
 	spool->slot_count = n;
-	return spool->slots ? ERR_OK : ERR_NO_MEMORY;
 }
 
-static enum err free_all_slots(struct vault_spool *spool)
+static void free_all_slots(struct vault_spool *spool)
 {
 	size_t n = spool->slot_count;
 
-	spool->free_slots = calloc(n, sizeof(*spool->free_slots));
-	if (!spool->free_slots)
-		return ERR_NO_MEMORY;
+	spool->free_slots = work_alloc(&spool->own, n * sizeof(*spool->free_slots));
 	for (size_t i = 0; i < n; i++)
 		spool->free_slots[i] = (uint32_t)(n - 1 - i);
 	spool->free_count = n;
-	return ERR_OK;
 }
 
 static size_t place(size_t slot, enum kind kind)
@@ -261,13 +257,13 @@ enum err vault_spool_open(struct work *w, const struct vault_keyring *k, const c
 	if (!err && (slots < 1 || slots > VAULT_SPOOL_SLOTS_MAX))
 		err = work_cause(w, ERR_BUG, "number of slots");
 	if (!err)
-		err = give_slots(*spool, slots);
-	if (!err)
-		err = free_all_slots(*spool);
-	if (!err)
 		err = vault_spool_file_create(
 			w, state_dir, host, slots * SLOT_BYTES, &(*spool)->file);
-	return end_new(spool, err);
+	if (err)
+		return end_new(spool, err);
+	give_slots(*spool, slots);
+	free_all_slots(*spool);
+	return ERR_OK;
 }
 
 /* Notes which slots are in use; one that cannot be read counts as such. */
@@ -298,14 +294,14 @@ enum err vault_spool_take_over(struct work *w, const struct vault_keyring *k, co
 
 	if (!err)
 		err = vault_spool_file_take(w, state_dir, &(*spool)->file, &bytes);
+	if (err) {
+		err = end_new(spool, err);
+		return err == ERR_NOT_FOUND ? ERR_OK : err;
+	}
 	slots = bytes / SLOT_BYTES + (bytes % SLOT_BYTES != 0);
-	if (!err)
-		err = give_slots(
-			*spool, slots < VAULT_SPOOL_SLOTS_MAX ? slots : VAULT_SPOOL_SLOTS_MAX);
-	if (!err)
-		note_slots(*spool);
-	err = end_new(spool, err);
-	return err == ERR_NOT_FOUND ? ERR_OK : err;
+	give_slots(*spool, slots < VAULT_SPOOL_SLOTS_MAX ? slots : VAULT_SPOOL_SLOTS_MAX);
+	note_slots(*spool);
+	return ERR_OK;
 }
 
 const char *vault_spool_name(const struct vault_spool *spool)
@@ -396,7 +392,7 @@ void vault_spool_clear(struct vault_spool *spool, size_t slot)
 void vault_spool_close(struct vault_spool *spool)
 {
 	if (spool)
-		spool_free(spool, spool->used_count == 0);
+		spool_end(spool, spool->used_count == 0);
 }
 
 /* An answer of an earlier use of the slot is none. One whose key is away is judged by what it

@@ -38,7 +38,7 @@ struct vault_spool_key {
  * Makes a new file of 1 to VAULT_SPOOL_SLOTS_MAX slots; their space is reserved, file and name are
  * durable. The keyring has to outlive the spool. Returns: ERR_IO (missing, full, read-only, a link,
  * another's: see the cause) and nothing is left behind; ERR_KEY_UNKNOWN (the spool ring is not
- * loaded), ERR_NO_MEMORY, ERR_BUG. Owns: the caller (vault_spool_close).
+ * loaded), ERR_BUG. Owns: the caller (vault_spool_close).
  */
 enum err vault_spool_open(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	const char *host, size_t slots, struct vault_spool **spool) MUST_CHECK;
@@ -49,7 +49,7 @@ enum err vault_spool_open(struct work *w, const struct vault_keyring *k, const c
  * cleared. Closed with slots in use it may be had again at once: whoever goes through all files
  * holds on to such a spool until there is none left. A file of a later format stays where it is.
  * Returns: ERR_IO (also when nothing but files that cannot be opened is left), ERR_KEY_UNKNOWN (the
- * spool ring is not loaded), ERR_NO_MEMORY. Owns: the caller (vault_spool_close).
+ * spool ring is not loaded). Owns: the caller (vault_spool_close).
  */
 enum err vault_spool_take_over(struct work *w, const struct vault_keyring *k, const char *state_dir,
 	struct vault_spool **spool) MUST_CHECK;

@@ -21,7 +21,6 @@ alter table vestal.connection
 create index connection_due on vestal.connection (provider, datacenter, failing, next_refresh_at)
 	include (id, lease_until, client_id) where next_refresh_at is not null and removed_at is null and not passive;
 create index connection_leased on vestal.connection (lease_owner) where lease_owner is not null;
-create index connection_app on vestal.connection (app_id, datacenter);
 create index connection_in_need on vestal.connection (id)
 	where state in ('invalid', 'quarantined') or cause = 'app_credentials';
 create index authorization_attempt_ended on vestal.authorization_attempt (ended_at) where ended_at is not null;

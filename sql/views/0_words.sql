@@ -7,4 +7,4 @@ create or replace function vestal.rfc3339(at timestamptz) returns text language 
 
 -- Seconds from now, never below 0; null where there is no end.
 create or replace function vestal.seconds_left(at timestamptz) returns bigint language sql stable parallel safe
-	return greatest(0, floor(extract(epoch from at - now())))::bigint;
+	return case when at is not null then greatest(0, floor(extract(epoch from at - now())))::bigint end;

@@ -24,7 +24,7 @@ with meaning (cause, action, owner) as (values
 		case
 		when t.connection_id is null then c.cause
 		when a.state <> 'closed' then a.cause
-		when p.state <> 'closed' and c.cause = 'none' and c.next_refresh_at <= now() then p.cause
+		when p.state <> 'closed' and c.cause = 'none' and (c.next_refresh_at <= now() or c.deferred_by = 'gate') then p.cause
 		else c.cause
 		end as why
 	from vestal.connection c left join vestal.token t on t.connection_id = c.id

@@ -90,7 +90,7 @@ def test_one_document(place):
     done = place.refresh("--json", "--provider", "sim_quick", expect=2)
     told = done.json
     assert list(told) == ["runId", "mode", "dryRun", "host", "startedAt", "endedAt", "exitCode", "error", "due", "counts",
-                          "needPerson", "recovered", "stores", "cutShort", "connections", "connectionsOmitted"]  # fmt: skip
+                          "needPerson", "recovered", "renewalMs", "stores", "cutShort", "connections", "connectionsOmitted"]  # fmt: skip
     assert (told["mode"], told["dryRun"], told["exitCode"], told["error"], told["cutShort"]) == ("due", False, 2, None, False)
     assert list(told["counts"]) == OUTCOMES and told["counts"]["renewed"] >= 1 and told["counts"]["dead"] == 1
     assert told["due"] == sum(told["counts"].values()) == told["counts"]["renewed"] + len(told["connections"])

@@ -6,16 +6,20 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from harness import LONG, TREE, Stack, Tenant, down, eventually, free_port, up
+from frames import cgi
+from harness import LONG, TREE, Stack, Tenant, addresses, down, eventually, free_port, up
 from renewal_harness import Place, definitions, kill_process, no_fault_left  # noqa: F401
 from sim_harness import Sim
 from test_kill_points import ask_worker
+from test_nginx import TOKEN, Front, check_own_problem, check_workers_answer, http_request, worker_answer
 
 TIMEOUT_S, LEASE_S, WORKERS = 6, 20, 4
 SHORT_S = 30
@@ -417,6 +421,43 @@ def test_a_worker_that_is_killed_over_it_withholds_nothing(place):
     assert reads(connection) == [("ok", 1, None, True), ("ok", 1, None, True), ("ok", 2, None, False)]
 
 
+@pytest.fixture(scope="module")
+def front():
+    """nginx alone, before workers that answer as a test likes."""
+    with tempfile.TemporaryDirectory(prefix="vestal-nginx-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        front = Front(folder, TRUSTED_PROXIES="")
+        yield front
+        front.stop()
+
+
+@pytest.mark.parametrize("trouble", ["hangs up", "takes too long", "is not there"])
+def test_a_read_whose_renewal_comes_to_nothing_is_served_as_it_is(front, trouble):
+    fast, provider, answered = front.pools["fast"], front.pools["provider"], threading.Event()
+    for pool in (fast, provider):
+        pool.seen.clear()
+    fast.answer = lambda params, body: worker_answer(200) if "VESTAL_AS_IT_IS" in params else cgi(521)
+    provider.answer = lambda params, body: (answered.wait(20 if trouble == "takes too long" else 0), None)[1]
+    if trouble == "is not there":
+        provider.path.rename(f"{provider.path}.away")
+    try:
+        sent = http_request("GET", f"{TOKEN}?provider=p", 'If-None-Match: "6"', "Vestal-As-It-Is: 1")
+        check_workers_answer(front.ask(sent, next(addresses)), 200)
+        (first, _), (last, _) = fast.seen
+        assert last == first | {"VESTAL_AS_IT_IS": "1"} and len(provider.seen) == (trouble != "is not there")
+        fast.answer = lambda params, body: cgi(521) if "VESTAL_AS_IT_IS" not in params else None
+        check_own_problem(front.ask(sent, next(addresses)), 502, "bad_gateway")
+        if trouble == "hangs up":  # what changes something is not asked for twice
+            provider.seen.clear()
+            check_own_problem(front.ask(http_request("POST", f"{TOKEN}/rejected"), next(addresses)), 502, "bad_gateway")
+            assert len(provider.seen) == 1
+    finally:
+        answered.set()
+        if trouble == "is not there":
+            Path(f"{provider.path}.away").rename(provider.path)
+
+
 # --- many at once
 
 
@@ -498,8 +539,26 @@ def test_a_hanging_provider_and_nothing_to_serve(place):
     assert sum(answer.status == 200 for answer in check_crowd(connection, answers)) == 2
 
 
+def test_a_hanging_provider_leaves_room_for_another(place):
+    """No more than half of the pool renews at one provider, so that there is a place for the others' renewals."""
+    crm, calendar = [place.own() for _ in range(3)], place.own("zoho_calendar")
+    for connection in crm:
+        run_out(connection)
+        connection.fault(mode="hang", **FOREVER)
+    away = Crowd(iter_calls([connection.token for connection in crm[:2]]), 2)
+    place.sim.control("wait", {"at": "hang", "count": 2})
+    run_out(calendar)
+    assert crm[2].token().json["degraded"] is True
+    assert calendar.token().json["generation"] == 2
+    assert report(calendar, 2).json == {"generation": 3, "renewed": True}
+    assert not away.answers
+    place.sim.control("faults", method="DELETE")
+    assert [answer.json["generation"] for answer in away.all()] == [2, 2]
+    assert [len(connection.books().asked) for connection in crm] == [1, 1, 0]
+
+
 def test_two_hanging_providers_leave_a_worker(place):
-    """Two renewals at one provider, one at the other; the fourth worker answers all the rest."""
+    """Two renewals at one provider, one at the other; the fourth worker answers all the rest, hoping for a moment."""
     crm = [place.own() for _ in range(3)]
     calendar = [place.own("zoho_calendar") for _ in range(2)]
     for connection in crm + calendar:
@@ -508,7 +567,7 @@ def test_two_hanging_providers_leave_a_worker(place):
     away = Crowd(iter_calls([c.token for c in crm[:2] + calendar[:1]]), 3)
     place.sim.control("wait", {"at": "hang", "count": 3})
     for connection in (crm[2], calendar[1]):
-        assert connection.token().json["degraded"] is True, "no place, and no wait"
+        assert connection.token().json["degraded"] is True
         answer = report(connection)
         answer.problem(503, "token_unavailable")
         retry_after(answer, 1, 5)

@@ -69,7 +69,6 @@ BANNED = {
         "is never wiped; a unit of work owns and wipes", {
             "fcgi/base/": "the arena and jansson's allocator stand on it",
             "fcgi/vault/keyring.c": "lives as long as the process, and holds no key itself",
-            "fcgi/vault/spool.c": "lives as long as the process, and holds no secret itself",
             "fcgi/custody/renew.c": "the renewer lives as long as the process",
             "fcgi/store/db.c": "lives as long as the process",
             "fcgi/oauth/http.c": "lives as long as the process, and libcurl's allocator, which wipes",

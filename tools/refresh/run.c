@@ -127,6 +127,7 @@ static enum err renew(struct run *r)
 	result->distributed = r->renewals.distributed;
 	result->behind = r->renewals.not_distributed;
 	result->is_cut_short = r->renewals.is_cut_short;
+	result->renewal_ms = r->renewals.renewal_ms;
 	return note(r, "renewal", err);
 }
 

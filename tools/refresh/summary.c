@@ -122,6 +122,7 @@ static void put_rest(struct jout *j, const struct refresh_result *result)
 	jout_int(j, "released", (int64_t)recovered->released);
 	jout_int(j, "left", (int64_t)recovered->left);
 	jout_end_object(j);
+	jout_int(j, "renewalMs", result->renewal_ms);
 	jout_object(j, "stores");
 	jout_int(j, "distributed", (int64_t)result->distributed);
 	jout_int(j, "behind", (int64_t)result->behind);

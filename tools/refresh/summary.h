@@ -15,6 +15,7 @@ struct refresh_result {
 	int64_t id; /* of the run's row; 0: it has none */
 	const char *mode, *host;
 	int64_t began_ms, ended_ms; /* since 1970 */
+	int64_t renewal_ms;         /* of it, until the last token was stored */
 	int64_t due;                /* as many as were taken up; -1: not counted */
 	size_t counts[CUSTODY_OUTCOME_COUNT];
 	size_t distributed,

@@ -1,7 +1,6 @@
 -- role:   worker refresher
 -- params: $1 int8 connection
--- rows:   0..1 of client, provider, last_generation, state, cause, token generation or null
+-- rows:   0..1 of client, provider, last_generation, state, cause
 -- why:    whoever changes a token holds this row first
-select c.client_id, c.provider, c.last_generation, c.state, c.cause, t.generation
-from vestal.connection c left join vestal.token t on t.connection_id = c.id
+select c.client_id, c.provider, c.last_generation, c.state, c.cause from vestal.connection c
 where c.id = $1 and c.removed_at is null for update of c

@@ -2,19 +2,21 @@
 -- params: $1 jsonb failures as an array (fcgi/store/renewal.c), $2 text host, $3 text program, $4 text request_id, $5 text run_id, $6 text actor, $7 text actor_auth, $8 text address
 -- rows:   n of connection, whether it counts: nothing has replaced the token since
 -- why:    the row is looked at again before anything is said of a token, and the token is locked, because whoever waited
---         for the connection would else look at the one of before; whoever waits for the renewal is told that it is over
+--         for the connection would else look at the one of before; whoever waits for the renewal is told that it is over.
+--         Written again, because the answer to the first commit was lost, it changes nothing
 with outcome as (
 	select * from jsonb_to_recordset($1::jsonb) as x (id int8, fence int8, "from" int8, state text, cause text, wait_s int8,
 		deferred_by text, refusals int4, ambiguous bool, asked bool, code text, why text)
 ), held as (
-	select c.id, c.client_id, c.provider, c.fence, c.removed_at from vestal.connection c
+	select c.id, c.client_id, c.provider, c.fence, c.lease_owner, c.removed_at from vestal.connection c
 	where c.id in (select id from outcome) order by c.id for update
 ), there as (
 	select t.connection_id as id, t.generation, t.access_fingerprint
 	from held h join vestal.token t on t.connection_id = h.id for update of t
 ), judged as (
-	select o.*, h.client_id, h.provider, h.fence = o.fence as mine, t.access_fingerprint,
-		h.fence = o.fence and h.removed_at is null and t.generation is not distinct from o."from" as counts
+	select o.*, h.client_id, h.provider, h.fence = o.fence and h.lease_owner is not null as mine, t.access_fingerprint,
+		h.fence = o.fence and h.lease_owner is null as is_repeated,
+		h.fence = o.fence and h.lease_owner is not null and h.removed_at is null and t.generation is not distinct from o."from" as counts
 	from outcome o join held h on h.id = o.id left join there t on t.id = o.id
 ), changed as (
 	update vestal.connection c set
@@ -36,7 +38,7 @@ with outcome as (
 		client_id, provider, connection_id, generation, fingerprint, reason, detail_text)
 	select $2, $3, $4, $5, $6, $7, $8, 'token.renewal_failed', 'error', client_id, provider, id, "from",
 		access_fingerprint, code, json_build_object('why', why, 'attempt', fence, 'cause', cause, 'counts', counts)::text
-	from judged
+	from judged where not is_repeated
 )
 select j.id, j.counts, pg_notify('vestal_renewal', j.id::text)::text from judged j left join changed c on c.id = j.id
 order by j.id

@@ -279,28 +279,32 @@ static void assert_folder_is_free(void)
 	close(fd);
 }
 
-/* Making and sweeping exclude each other, living and sweeping do not. */
+/* Making and sweeping exclude each other; living and sweeping, or living and making, do not. */
 static void who_lives_hinders_no_sweeper_and_no_maker(void **state)
 {
-	enum { LEFTOVERS = 20 };
+	enum { ABANDONED = 10, LEFTOVERS = 20 };
 	char name[VAULT_SPOOL_NAME_MAX_BYTES];
-	struct vault_spool *own = spool_make(1), *taken;
+	struct vault_spool *own = spool_make(1), *taken[ABANDONED];
 
 	(void)state;
 	assert_folder_is_free();
-	spool_abandon(name, 1);
+	for (int i = 0; i < ABANDONED; i++)
+		spool_abandon(name, 1);
 	for (int i = 0; i < LEFTOVERS; i++) {
 		snprintf(name, sizeof(name), ".host-b.%d.spool", i);
 		spool_store(name, "", 0);
 	}
-	taken = spool_take();
-	assert_non_null(taken);
-	/* it has met some of them on its way */
-	assert_folder_is_free();
+	/* One or the other of these meets leftovers on its way. */
+	for (int i = 0; i < ABANDONED; i++) {
+		taken[i] = spool_take();
+		assert_non_null(taken[i]);
+		assert_folder_is_free();
+	}
 	assert_null(spool_take());
-	assert_int_equal(spool_names(), 2);
+	assert_int_equal(spool_names(), 1 + ABANDONED);
 	vault_spool_close(own);
-	vault_spool_close(taken);
+	for (int i = 0; i < ABANDONED; i++)
+		vault_spool_close(taken[i]);
 }
 
 static int held_fd = -1, opened_count;
