@@ -7,7 +7,7 @@
 
 #include "custody/job.h"
 
-#define CUSTODY_CLAIM_MAX 128
+#define CUSTODY_CLAIM_MAX 256
 
 struct custody_renewer {
 	const struct custody *c;

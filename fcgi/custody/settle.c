@@ -205,11 +205,16 @@ static enum err settle_deferred(
 	struct store_deferred rows[CUSTODY_SETTLE_MAX];
 	size_t count = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (is_deferred(jobs[i]))
-			rows[count++] = (struct store_deferred){jobs[i]->claim.connection_id,
-				jobs[i]->claim.fence, jobs[i]->judgement.wait_s,
-				jobs[i]->judgement.deferred_by};
+	for (size_t i = 0; i < n; i++) {
+		const struct custody_job *job = jobs[i];
+		/* whoever asks out of turn does not move the turn */
+		int is_scheduled = job->why == CUSTODY_WHY_DUE;
+
+		if (is_deferred(job))
+			rows[count++] = (struct store_deferred){job->claim.connection_id,
+				job->claim.fence, is_scheduled ? job->judgement.wait_s : -1,
+				is_scheduled ? job->judgement.deferred_by : NULL};
+	}
 	return count ? store_renewal_deferred(w, c->db, rows, count) : ERR_OK;
 }
 

@@ -6,7 +6,7 @@
 #include "custody/job.h"
 #include "custody/trouble.h"
 
-#define CUSTODY_SETTLE_MAX 64
+#define CUSTODY_SETTLE_MAX 128
 
 /* Seals tokens for their places and stores them; settled[i] says what became of fresh[i]. n is at
  * most CUSTODY_SETTLE_MAX. Returns the database's errors, ERR_KEY_UNKNOWN. */

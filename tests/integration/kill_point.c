@@ -1,15 +1,17 @@
 /*
  * Preloaded into vestal-refresh or vestal-fcgi by tests: kills the process at a named point of a
- * renewal, tells it another host name, another time. It follows a renewal from outside, by the
- * library calls of it: the claim, the intent in the spool, the request, the answer in the spool, the
- * commit, the slot that is cleared, the two stores. It knows nothing of what is written where.
+ * renewal, takes its database away at one, tells it another host name, another time. It follows a
+ * renewal from outside, by the library calls of it: the claim, the intent in the spool, the
+ * request, the answer in the spool, the commit, the slot that is cleared, the two stores. It knows
+ * nothing of what is written where.
  *
  *   cc -shared -fPIC -o kill_point.so kill_point.c
- *   TEST_KILL=K1 ... K12 (see `points`)  TEST_HOST=name  TEST_CLOCK_S=seconds
+ *   TEST_KILL=K1 ... K12  TEST_CUT=K2 or K9  TEST_HOST=name  TEST_CLOCK_S=seconds
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +28,12 @@ enum stage {
 	START,
 	CLAIM_SENT,
 	CLAIMED,
-	INTENDED,  /* the intent is written */
+	INTENDED, /* the intent is written */
 	INTENT_DURABLE,
-	ASKED,     /* a byte went to the provider */
-	ANSWERED,  /* the answer is written */
+	ASKED,    /* a byte went to the provider */
+	ANSWERED, /* the answer is written */
 	ANSWER_DURABLE,
-	SETTLING,  /* the commit is on its way */
+	SETTLING, /* the commit is on its way */
 	SETTLED,
 	CLEARED,
 	STORED_ONE /* of the two other stores */
@@ -39,11 +41,16 @@ enum stage {
 
 static enum stage stage;
 
+static int is_wanted(const char *variable, const char *point)
+{
+	const char *wanted = getenv(variable);
+
+	return wanted && strcmp(wanted, point) == 0;
+}
+
 static int is_point(const char *name)
 {
-	const char *wanted = getenv("TEST_KILL");
-
-	return wanted && strcmp(wanted, name) == 0;
+	return is_wanted("TEST_KILL", name);
 }
 
 static void die_at(const char *point)
@@ -59,6 +66,21 @@ static void die_at(const char *point)
 struct pg_conn;
 struct pg_result;
 
+int PQsocket(const struct pg_conn *connection);
+
+/* The server has done what it was told, and its answer never arrives: nobody knows the outcome. */
+static void cut_at(const char *point, const struct pg_conn *connection)
+{
+	struct pollfd fd = {.fd = REAL(PQsocket)(connection), .events = POLLIN};
+
+	if (!is_wanted("TEST_CUT", point))
+		return;
+	poll(&fd, 1, 10000);
+	shutdown(fd.fd, SHUT_RD);
+	while (recv(fd.fd, (char[4096]){0}, 4096, MSG_DONTWAIT) > 0)
+		;
+}
+
 int PQsendQueryPrepared(struct pg_conn *connection, const char *statement, int n,
 	const char *const *values, const int *lengths, const int *formats, int format);
 struct pg_result *PQgetResult(struct pg_conn *connection);
@@ -66,16 +88,21 @@ struct pg_result *PQgetResult(struct pg_conn *connection);
 int PQsendQueryPrepared(struct pg_conn *connection, const char *statement, int n,
 	const char *const *values, const int *lengths, const int *formats, int format)
 {
+	int is_claim = strcmp(statement, "renewal_claim") == 0 && stage == START;
+	int is_commit = strcmp(statement, "renewal_renewed") == 0 && stage == ANSWER_DURABLE;
 	int sent;
 
-	if (strcmp(statement, "renewal_claim") == 0 && stage == START) {
+	if (is_claim)
 		die_at("K1");
+	sent = REAL(PQsendQueryPrepared)(
+		connection, statement, n, values, lengths, formats, format);
+	if (is_claim) {
 		stage = CLAIM_SENT;
-	}
-	sent = REAL(PQsendQueryPrepared)(connection, statement, n, values, lengths, formats, format);
-	if (strcmp(statement, "renewal_renewed") == 0 && stage >= INTENT_DURABLE) {
+		cut_at("K2", connection);
+	} else if (is_commit) {
 		stage = SETTLING;
 		die_at("K9");
+		cut_at("K9", connection);
 	}
 	return sent;
 }

@@ -22,6 +22,7 @@ from test_database_away import Postgres
 
 TIMEOUT_S = 2  # provider_timeout_s of the stack
 LEASE_S = 10
+PATIENT = {"provider_timeout_s": 30, "lease_s": 60}  # of a run whose provider waits for the test
 GRACE_S = 600
 ROTATIONS = {"sim_never": "never", "sim_grace": "grace", "sim_strict": "strict"}
 # Each of its own gate, so that what one test breaks no other meets. "simple" has neither quota nor confirmation.
@@ -147,10 +148,10 @@ class Place:
 
     # --- the refresher
 
-    def environment(self, kill=None, host=None, clock_s=None, **settings):
-        """settings: of vestal.conf, which the environment overrules."""
+    def environment(self, kill=None, cut=None, host=None, clock_s=None, **settings):
+        """settings: of vestal.conf, which the environment overrules. The others: kill_point.c."""
         env = {"PATH": os.environ["PATH"], "VESTAL_CONF": self.stack.env["VESTAL_CONF"]}
-        told = {"TEST_KILL": kill, "TEST_HOST": host, "TEST_CLOCK_S": clock_s}
+        told = {"TEST_KILL": kill, "TEST_CUT": cut, "TEST_HOST": host, "TEST_CLOCK_S": clock_s}
         told = {name: str(value) for name, value in told.items() if value is not None}
         if told:
             env |= told | {"LD_PRELOAD": str(self.preload)}
@@ -177,9 +178,13 @@ class Place:
         return {"host": name, "state_dir": state, "runtime_dir": runtime}
 
     def spooled(self, state=None):
-        """What is left in the spool, by file: bytes that are not zero, beyond its head."""
-        folder = (state or self.state) / "spool"
-        return sorted(path.name for path in folder.glob("*")) if folder.exists() else []
+        """What is left in the spool: files of processes that are gone, and slots in use (they begin with "VSTR")."""
+        paths = ((state or self.state) / "spool").glob("*")
+        return sorted(path.name for path in paths if not runs(path.name.split(".")[-3]) or b"VSTR\x01" in path.read_bytes())
+
+    def answers_spooled(self):
+        """Answers that wait for the database (fcgi/vault/spool.h: their records begin so)."""
+        return sum(path.read_bytes().count(b"VSTR\x01A") for path in (self.state / "spool").glob("*"))
 
     # --- stored times
 
@@ -191,6 +196,11 @@ class Place:
         ids = [connection.id for connection in connections]
         self.sql("update vestal.connection set next_refresh_at = now() - interval '1 second'"
                  " where client_id = any (%s) and next_refresh_at is not null", ids)  # fmt: skip
+
+    def retire(self, *connections):
+        """They are never due again."""
+        ids = [connection.id for connection in connections]
+        self.sql("update vestal.connection set next_refresh_at = null where client_id = any (%s)", ids)
 
     def pass_time(self, seconds, *connections):
         """So much time passes for the connections: everything stored about them is as much older."""
@@ -210,14 +220,15 @@ class Place:
             where provider = %s and datacenter = 'us' and (app_id is not null) = %s) g""", provider, app)
         return json.loads(rows[0][0]) if rows else None
 
-    def calm(self, provider):
-        """Forgets whatever its gates have seen."""
+    def calm(self):
+        """No gate remembers what it has seen."""
         self.sql("update vestal.provider_state set state = 'closed', failures = 0, openings = 0, code = null, retry_at = null,"
-                 " deaths = '{}' where provider = %s", provider)  # fmt: skip
+                 " deaths = '{}' where state <> 'closed' or failures > 0 or deaths <> '{}'")  # fmt: skip
 
     def ripen_gates(self, provider):
-        """Whoever may try a gate may try it now; its connections wait no longer than that."""
+        """The time that its gates were shut for has passed, and so has what was planned by it."""
         self.sql("update vestal.provider_state set retry_at = now() where provider = %s and state <> 'closed'", provider)
+        self.sql("update vestal.connection set next_refresh_at = now() where provider = %s and deferred_by = 'gate'", provider)
 
     def incidents(self, *connections, provider=None):
         """(state, cause) of those that are not resolved: the connections' own, or those of a provider's gates."""
@@ -394,6 +405,10 @@ def all_events(connections, action):
     return {connection.id: 0 for connection in connections} | dict(rows)
 
 
+def runs(pid):
+    return pid.isdigit() and Path(f"/proc/{pid}").exists()
+
+
 def kill_process(pid):
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -434,5 +449,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_fault_left(place):
+    """A test meets neither the faults nor the shut gates of another."""
     yield
     place.sim.control("faults", method="DELETE")
+    place.calm()

@@ -13,7 +13,7 @@ import threading
 import frames
 import pytest
 from harness import LONG, eventually
-from renewal_harness import ROTATIONS, kill_process, no_fault_left, place  # noqa: F401
+from renewal_harness import GRACE_S, ROTATIONS, kill_process, no_fault_left, place  # noqa: F401
 from test_fastcgi import params_of, request
 
 ROUNDS = 50 if LONG else 3
@@ -104,6 +104,99 @@ def test_kill(place, point, provider):
         reuses = connection.books().reuses()
         assert len(reuses) == (1 if point in LOST and provider != "sim_never" else 0), reuses
         print(f"{point} {provider}: round {number} of {ROUNDS}")
+
+
+def test_a_grace_that_is_over_when_somebody_comes(place):
+    """Where it would have been enough to ask again, but nobody did in time."""
+    connection = place.connect("sim_grace")
+    old = connection.serves()
+    kill_refresher(place, connection, "K5")
+    place.sim.control("settings", {"client_id": connection.app_id, "grace_s": 0})
+    try:
+        reported(place, connection, old)
+    finally:
+        place.sim.control("settings", {"client_id": connection.app_id, "grace_s": GRACE_S})
+
+
+@pytest.mark.parametrize("provider", ROTATIONS)
+@pytest.mark.parametrize("point", ["K3", "K5", "K8", "K9"])
+def test_authorized_again_before_the_recovery(place, point, provider):
+    connection = place.connect(provider)
+    kill_refresher(place, connection, point)
+    generation = connection.connect()["generation"]
+    granted, asked = connection.serves(), len(connection.books().asked)
+    place.refresh(*connection.only)
+    assert len(connection.books().asked) == asked and place.spooled() == []
+    connection.whole(generation)
+    connection.serves(granted)
+    connection.renews()
+
+
+@pytest.mark.parametrize("point", ["K3", "K5", "K8"])
+def test_removed_before_the_recovery(place, point):
+    connection = place.connect("sim_strict")
+    kill_refresher(place, connection, point)
+    removed = place.stack.api("POST", f"/api/oauth/reauthorize/{connection.id}", {"provider": connection.provider})
+    assert removed.status == 200
+    place.refresh(*connection.only, expect=None)
+    row = connection.row()
+    assert (row["state"], row["generation"], row["lease_owner"]) == ("missing", None, None), row
+    assert place.spooled() == [] and connection.events("token.renewed") == []
+    connection.token().problem(409, "reauthorization_required")
+    assert connection.connect()["generation"] == 2
+    connection.whole(generation=2)
+
+
+# --- the other half is somewhere else
+
+
+@pytest.mark.parametrize("provider", ROTATIONS)
+@pytest.mark.parametrize("point", ["K2", "K3", "K6", "K8"])
+def test_kill_on_a_host_that_stays_away(place, point, provider):
+    """Its spool is out of reach: the lease runs out, and another host goes on without knowing what became of the request."""
+    connection, other = place.connect(provider), place.another_host("away")
+    old = connection.serves()
+    place.make_due(connection)
+    place.refresh(*connection.only, kill=point, expect=-signal.SIGKILL, **other)
+    place.refresh(*connection.only)
+    assert connection.books().reuses() == [] and connection.row()["lease_owner"], "its lease is not ours to end"
+    place.sql("update vestal.connection set lease_until = now() where client_id = %s", connection.id)
+
+    asked = point in ("K6", "K8")
+    done, _ = settle(place, connection)
+    if asked and provider == "sim_strict":
+        assert done.code == 2 and connection.verdict()[:3] == ("invalid", "ambiguous_rotation", "reauthorize"), connection.verdict()
+        assert len(place.incidents(connection)) == 1 and connection.serves(degraded=True) == old
+    else:
+        assert done.code == 0, (done, connection.row())
+        connection.whole(generation=2)
+        connection.serves(connection.books().newest)
+
+    spent = len(connection.books().asked)
+    place.refresh(*connection.only, expect=None, **other)  # it comes back
+    assert place.spooled(other["state_dir"]) == [] and connection.row()["lease_owner"] is None
+    assert len(connection.books().asked) == spent
+    if not (asked and provider == "sim_strict"):
+        assert connection.row()["generation"] == 2, "what comes late replaces nothing"
+        connection.serves(connection.books().newest)
+        connection.renews()
+
+
+@pytest.mark.parametrize("provider", ROTATIONS)
+@pytest.mark.parametrize("point", ["K2", "K9"])
+def test_outcome_of_a_commit_that_nobody_knows(place, point, provider):
+    """The database has committed, and its answer is lost with the connection; the process lives on."""
+    connection = place.connect(provider)
+    place.make_due(connection)
+    place.refresh(*connection.only, cut=point)
+    assert place.spooled() == []
+    if connection.row()["generation"] == 1:  # a claim may wait for the end of its lease
+        place.sql("update vestal.connection set lease_until = now() where client_id = %s", connection.id)
+        place.refresh(*connection.only)
+    assert len(connection.books().asked) == 1
+    connection.whole(generation=2)
+    connection.accounted()
+    connection.renews()
 
 
 # --- a worker that renews for a reader
