@@ -13,7 +13,7 @@
 
 #define TRY_S 60
 #define CALM_NOTE_MS 1000 /* a good answer at a calm gate is written so much later at most */
-#define RESUME_MS 15000   /* as sql/queries/gate/resume.sql spreads it */
+#define RESUME_S 15       /* over which those behind a gate come back */
 #define STORM_DEATHS 5
 #define STORM_WINDOW_S 300
 
@@ -326,18 +326,15 @@ static enum err note(struct work *w, struct store_db *db, void *context)
 	return err;
 }
 
-static enum err resume(struct work *w, const struct custody *c, const struct custody_lane *lane)
+static enum err resume(
+	struct work *w, const struct custody *c, const struct store_gate_key *key, int64_t spread_s)
 {
-	size_t n = 1, all = 0;
-	enum err err = ERR_OK;
+	size_t n = 0;
+	enum err err = store_gate_resume(w, c->db, key, spread_s, &n);
 
-	while (!err && n) {
-		err = store_gate_resume(w, c->db, &lane->key, &n);
-		all += n;
-	}
-	log_event(LOG_INFO, "gate.closed", LOG_TEXT("provider", lane->key.provider),
-		LOG_TEXT("datacenter", lane->key.datacenter), LOG_INT("app", lane->key.app_id),
-		LOG_INT("resumed", (int64_t)all));
+	log_event(LOG_INFO, "gate.resumed", LOG_TEXT("provider", key->provider),
+		LOG_TEXT("datacenter", key->datacenter), LOG_INT("app", key->app_id),
+		LOG_INT("connections", (int64_t)n));
 	return err;
 }
 
@@ -359,8 +356,8 @@ static enum err apply(struct work *w, const struct custody *c, struct custody_la
 			LOG_INT("seconds", change->retry_in_s));
 	if (!change->closed)
 		return ERR_OK;
-	lanes->resumed_until_ms = lane->noted_ms + RESUME_MS;
-	return resume(w, c, lane);
+	lanes->resumed_until_ms = lane->noted_ms + RESUME_S * 1000;
+	return resume(w, c, &lane->key, RESUME_S);
 }
 
 int64_t custody_lanes_resumed_until_ms(const struct custody_lanes *lanes)
@@ -452,7 +449,21 @@ static enum err resolve_quiet(struct work *w, struct store_db *db, void *context
 	return err;
 }
 
+/* One of them tries for all: the others wait for it in this very run. */
+static enum err resume_mended(struct work *w, const struct custody *c)
+{
+	struct store_gate_key *keys = NULL;
+	size_t n = 0;
+	enum err err = store_gate_mended(w, c->db, &keys, &n);
+
+	for (size_t i = 0; !err && i < n; i++)
+		err = resume(w, c, &keys[i], 0);
+	return err;
+}
+
 enum err custody_lanes_calm(struct work *w, const struct custody *c)
 {
-	return store_db_transaction(w, c->db, resolve_quiet, NULL);
+	enum err err = store_db_transaction(w, c->db, resolve_quiet, NULL);
+
+	return err ? err : resume_mended(w, c);
 }

@@ -56,11 +56,11 @@ enum err store_gate_try(
 	return err;
 }
 
-enum err store_gate_trying(
-	struct work *w, struct store_db *db, int64_t try_s, struct store_gate_key **keys, size_t *n)
+enum err store_gate_mended(
+	struct work *w, struct store_db *db, struct store_gate_key **keys, size_t *n)
 {
 	struct store_rows *rows = NULL;
-	enum err err = store_run(w, db, STMT_GATE_TRYING, &rows, store_int(try_s));
+	enum err err = store_run_plain(w, db, STMT_GATE_MENDED, &rows);
 
 	*n = 0;
 	if (err)
@@ -69,17 +69,17 @@ enum err store_gate_trying(
 	*keys = work_alloc(w, (*n + 1) * sizeof(**keys));
 	for (int i = 0; i < store_count(rows); i++)
 		(*keys)[i] = (struct store_gate_key){
-			.provider = store_get_text(rows, i, 1),
-			.datacenter = store_get_text(rows, i, 2),
-			.app_id = store_get_int(rows, i, 3),
+			.provider = store_get_text(rows, i, 0),
+			.datacenter = store_get_text(rows, i, 1),
+			.app_id = store_get_int(rows, i, 2),
 		};
 	return ERR_OK;
 }
 
 /* Some at a time, so that nobody waits long for a row. What is left when the work has to end comes
  * when its own time comes. */
-enum err store_gate_resume(
-	struct work *w, struct store_db *db, const struct store_gate_key *key, size_t *n)
+enum err store_gate_resume(struct work *w, struct store_db *db, const struct store_gate_key *key,
+	int64_t spread_s, size_t *n)
 {
 	struct store_rows *rows = NULL;
 	int64_t resumed;
@@ -88,7 +88,8 @@ enum err store_gate_resume(
 	*n = 0;
 	do {
 		err = store_run(w, db, STMT_GATE_RESUME, &rows, store_text(key->provider),
-			store_text(key->datacenter), app_of(key), store_int(RESUME_MAX));
+			store_text(key->datacenter), app_of(key), store_int(RESUME_MAX),
+			store_int(spread_s));
 		resumed = err ? 0 : store_get_int(rows, 0, 0);
 		*n += (size_t)resumed;
 	} while (resumed == RESUME_MAX && work_left_ms(w) > RESUME_SPARE_MS);

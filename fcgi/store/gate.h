@@ -41,13 +41,13 @@ enum err store_gate_ensure(
 enum err store_gate_try(
 	struct work *w, struct store_db *db, int64_t id, int64_t try_s, int *is_mine) MUST_CHECK;
 
-/* The gates of apps that may be tried; they are the caller's for try_s. Owns: the work. */
-enum err store_gate_trying(struct work *w, struct store_db *db, int64_t try_s,
-	struct store_gate_key **keys, size_t *n) MUST_CHECK;
+/* The gates of apps whose credentials were changed since they were refused. Owns: the work. */
+enum err store_gate_mended(
+	struct work *w, struct store_db *db, struct store_gate_key **keys, size_t *n) MUST_CHECK;
 
-/* What waited behind a gate is due again, over a quarter of a minute. */
+/* What waited behind a gate is due again, over spread_s; 0: at once. */
 enum err store_gate_resume(struct work *w, struct store_db *db, const struct store_gate_key *key,
-	size_t *n) MUST_CHECK;
+	int64_t spread_s, size_t *n) MUST_CHECK;
 
 /* Remembers n deaths for window_s. *lately: how many there were in that time, these included. */
 enum err store_gate_death(struct work *w, struct store_db *db, const struct store_gate_key *key,

@@ -211,23 +211,6 @@ def test_a_try_that_waited_for_the_answer_of_another(rows, gate, notes, refreshe
     assert future.result() == []
 
 
-def test_apps_to_try(rows, gate):
-    """Each goes to one run, whichever; providers are tried by a connection of theirs."""
-    provider = rows.gate(gate).provider
-    apps = [rows.app(provider, datacenter=f"d{n}") for n in range(20)]
-    for app in apps:
-        rows.sql("insert into vestal.provider_state (provider, datacenter, app_id, state, retry_at) values (%s, 'us', %s, 'open', now())", provider, app)  # fmt: skip
-    rows.set("provider_state", gate, state="'open'", retry_at="now()")
-    calm, later = rows.gate_of(provider, app=apps[0]), rows.gate_of(provider, app=apps[1])
-    rows.set("provider_state", calm, state="'closed'")
-    rows.set("provider_state", later, retry_at="now() + interval '1 minute'")
-    sessions = [rows.session("refresher") for _ in range(4)]
-    found = [row for rows_ in at_once([lambda s=s: s.run("gate/trying", 45) for s in sessions]) for row in rows_]
-    assert sorted(row[3] for row in found) == apps[2:]
-    assert {row[1:3] for row in found} == {(provider, "us")} and {row[0] for row in found} == {rows.gate_of(provider, app=a) for a in apps[2:]}
-    assert sessions[0].run("gate/trying", 45) == []
-
-
 def test_changed_credentials_are_tried_at_once(rows, refresher):
     provider = rows.provider()
     app = rows.app(provider)
@@ -238,11 +221,11 @@ def test_changed_credentials_are_tried_at_once(rows, refresher):
     def set_app():
         return operator.run("app/set", provider, None, "us", "id", b"sealed", 2, "https://x/", None)
 
-    assert set_app() == [(app,)] and rows.gate(gate).state == "closed" and refresher.run("gate/trying", 45) == []
+    assert set_app() == [(app,)] and rows.gate(gate).state == "closed" and refresher.run("gate/mended") == []
     rows.set("provider_state", gate, state="'open'", retry_at="now() + interval '1 hour'")
-    assert refresher.run("gate/trying", 45) == []
+    assert refresher.run("gate/mended") == []
     assert set_app() == [(app,)]
-    assert refresher.run("gate/trying", 45) == [(gate, provider, "us", app)]
+    assert refresher.run("gate/mended") == [(provider, "us", app)]
 
 
 def test_a_gate_is_made_once(rows):
@@ -285,7 +268,7 @@ def test_what_waited_goes_on(rows, refresher):
     was = {id: rows.connection(id).next_refresh_at for id in over}
     counts = []
     while True:
-        counts += refresher.run("gate/resume", provider, "us", None, 64)[0]
+        counts += refresher.run("gate/resume", provider, "us", None, 64, 15)[0]
         if counts[-1] < 64:
             break
     assert counts == [64, 64, 64, 13]
@@ -301,7 +284,7 @@ def test_what_waited_for_an_app_goes_on(rows, refresher):
     provider = rows.provider()
     apps = [rows.app(provider), rows.app(provider, "eu")]
     ids = [rows.add(3, provider=provider, app_id=str(app), deferred_by="'gate'")[0] for app in apps]
-    assert refresher.run("gate/resume", provider, "us", apps[0], 100) == [(3,)]
+    assert refresher.run("gate/resume", provider, "us", apps[0], 100, 15) == [(3,)]
     assert [rows.connection(id).deferred_by for id in ids] == [None, "gate"]
 
 
@@ -311,8 +294,8 @@ def test_going_on_waits_for_nobody(rows, refresher):
     worker = rows.session("worker")
     with worker.undone():
         worker.run("connection/lock", ids[1])
-        assert refresher.run("gate/resume", provider, "us", None, 100) == [(2,)]
-    assert refresher.run("gate/resume", provider, "us", None, 100) == [(1,)]
+        assert refresher.run("gate/resume", provider, "us", None, 100, 15) == [(2,)]
+    assert refresher.run("gate/resume", provider, "us", None, 100, 15) == [(1,)]
 
 
 # --- deaths

@@ -105,7 +105,7 @@ def test_one_document(place):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
     row = newest_run(place)
     assert row["id"] == told["runId"] and row["host"] == told["host"] and row["exit_code"] == 2 and row["has_ended"]
-    kept = {name: told[name] for name in ("due", "needPerson", "recovered", "stores", "cutShort")} | told["counts"]
+    kept = {name: told[name] for name in ("due", "needPerson", "recovered", "renewalMs", "stores", "cutShort")} | told["counts"]
     assert row["counts"] == kept and row["mode"] == "due" and row["error"] is None
 
 

@@ -99,11 +99,11 @@ static void who_may_try(void **state)
 	assert_int_equal(store_gate_try(*state, db, 21, 45, &is_mine), ERR_DB_AWAY);
 	assert_false(is_mine);
 
-	assert_int_equal(store_gate_trying(*state, db, 45, &keys, &n), ERR_OK);
+	assert_int_equal(store_gate_mended(*state, db, &keys, &n), ERR_OK);
 	assert_int_equal(n, 0);
-	FAKE_DB_ROW(STMT_GATE_TRYING, "21", "zoho_crm", "eu", "7");
-	FAKE_DB_ROW(STMT_GATE_TRYING, "22", "hubspot", "", "8");
-	assert_int_equal(store_gate_trying(*state, db, 45, &keys, &n), ERR_OK);
+	FAKE_DB_ROW(STMT_GATE_MENDED, "zoho_crm", "eu", "7");
+	FAKE_DB_ROW(STMT_GATE_MENDED, "hubspot", "", "8");
+	assert_int_equal(store_gate_mended(*state, db, &keys, &n), ERR_OK);
 	assert_int_equal(n, 2);
 	assert_string_equal(keys[0].provider, "zoho_crm");
 	assert_string_equal(keys[0].datacenter, "eu");
@@ -117,14 +117,14 @@ static void resuming_goes_on_until_little_is_left(void **state)
 	size_t n = 9;
 
 	FAKE_DB_ROW(STMT_GATE_RESUME, "13");
-	assert_int_equal(store_gate_resume(*state, db, &of_provider, &n), ERR_OK);
+	assert_int_equal(store_gate_resume(*state, db, &of_provider, 15, &n), ERR_OK);
 	assert_int_equal(n, 13);
 	assert_int_equal(fake_db_count(STMT_GATE_RESUME), 1);
 	unit_same("app", fake_db_param(STMT_GATE_RESUME, 0, 3), NULL);
-	assert_int_equal(store_gate_resume(*state, db, &of_app, &n), ERR_OK);
+	assert_int_equal(store_gate_resume(*state, db, &of_app, 0, &n), ERR_OK);
 	unit_same("app", fake_db_param(STMT_GATE_RESUME, 1, 3), "7");
 	fake_db_fail(STMT_GATE_RESUME, ERR_DB_AWAY);
-	assert_int_equal(store_gate_resume(*state, db, &of_provider, &n), ERR_DB_AWAY);
+	assert_int_equal(store_gate_resume(*state, db, &of_provider, 15, &n), ERR_DB_AWAY);
 	assert_int_equal(n, 0);
 }
 
@@ -138,7 +138,7 @@ static void resuming_ends_before_the_work(void **state)
 	(void)state;
 	FAKE_DB_ROW(STMT_GATE_RESUME, "500");
 	work_begin(&hasty, 4000);
-	assert_int_equal(store_gate_resume(&hasty, db, &of_provider, &n), ERR_OK);
+	assert_int_equal(store_gate_resume(&hasty, db, &of_provider, 15, &n), ERR_OK);
 	work_end(&hasty);
 	assert_int_equal(n, 500);
 	assert_int_equal(fake_db_count(STMT_GATE_RESUME), 1);
