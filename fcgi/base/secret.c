@@ -14,6 +14,8 @@ struct secret {
 	unsigned char bytes[];
 };
 
+static size_t heap_size;
+
 enum err secret_init(size_t heap_bytes, int *locked)
 {
 	int made;
@@ -24,6 +26,7 @@ enum err secret_init(size_t heap_bytes, int *locked)
 		*locked = 1;
 		return ERR_OK;
 	}
+	heap_size = heap_bytes;
 	made = CRYPTO_secure_malloc_init(heap_bytes, SMALLEST_BYTES);
 	*locked = made == 1;
 	return made ? ERR_OK : ERR_NO_MEMORY;
@@ -32,6 +35,11 @@ enum err secret_init(size_t heap_bytes, int *locked)
 static void release(void *handle)
 {
 	secret_free(handle);
+}
+
+int secret_heap_is_tight(void)
+{
+	return CRYPTO_secure_used() * 2 > heap_size;
 }
 
 struct secret *secret_new(struct work *w, const void *bytes, size_t n)

@@ -17,6 +17,9 @@ struct secret;
  */
 enum err secret_init(size_t heap_bytes, int *locked) MUST_CHECK;
 
+/* Whether more than half of the secure heap is in use: what can wait had better wait. */
+int secret_heap_is_tight(void);
+
 /*
  * A secret of n bytes, copied from bytes, or zeroed when bytes is NULL.
  * Returns NULL when the secure heap is full.

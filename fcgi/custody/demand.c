@@ -40,8 +40,7 @@ enum err custody_demand(struct work *w, const struct custody *c, struct custody_
 		return work_cause(w, ERR_BUG, "this pool renews nothing");
 	for (int i = 0;; i++) {
 		err = custody_wait(w, c, demand->places, &awaited, &waited);
-		if (err || waited != CUSTODY_WAIT_FREE || i == TRIES ||
-			(i && !has_time_to_renew(w, c)))
+		if (err || waited != CUSTODY_WAIT_FREE || i == TRIES || !has_time_to_renew(w, c))
 			return err;
 		err = renew(w, c, demand, &is_over);
 		if (err || is_over)

@@ -10,12 +10,15 @@
 #include "custody/settle.h"
 #include "store/audit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define DB_PATIENCE_MS 30000
 #define POLL_MS 1000
 #define COLLECT_MAX 32 /* before what is ready goes out in their place */
 #define TRY_PATIENCE_MS 3000
+#define TRY_AGAIN_S 15
+#define WRITING_LEAST_MS 5000
 
 /* --- opening and closing --------------------------------------------------------------------- */
 
@@ -69,30 +72,45 @@ enum err custody_engine_open(struct custody_engine *e, struct work *w, const str
 	e->concurrency = run ? c->renewer->concurrency : 1;
 	e->shop = (struct custody_shop){.c = c,
 		.why = why,
-		.lanes = custody_lanes_new(&e->shared, run != NULL),
+		.lanes = custody_lanes_new(&e->shared, run != NULL, e->concurrency),
+		.left_ms = run ? INT64_MAX : work_left_ms(w) - WRITING_LEAST_MS,
 		.apps = custody_apps_new(&e->shared)};
 	e->distributed_ms = clock_monotonic_ms();
 	e->jobs = work_alloc(&e->shared, e->capacity * sizeof(*e->jobs));
-	memset(e->jobs, 0, e->capacity * sizeof(*e->jobs));
 	return make_spool(w, c->renewer, &e->shop.spool);
+}
+
+/* Its answers belong to whoever recovers next, in this process or another: a lock that lives on
+ * would keep them from everybody until the lease is over. */
+static void leave_spool(struct custody_renewer *renewer)
+{
+	vault_spool_close(renewer->spool);
+	renewer->spool = NULL;
 }
 
 void custody_engine_close(struct custody_engine *e)
 {
+	struct custody_renewer *renewer = e->c->renewer;
 	struct work w;
 	size_t released = 0;
 
+	count(e);
+	if (e->sent) { /* libcurl cannot go on, and still writes where these jobs are */
+		log_event(LOG_ERROR, "engine.broken", LOG_TEXT("why", e->w->cause));
+		abort();
+	}
 	for (size_t i = 0; i < e->capacity; i++)
 		if (e->jobs[i].stage != CUSTODY_JOB_FREE)
 			custody_job_end(&e->jobs[i], &e->shop, 0);
 	work_begin(&w, POLL_MS);
-	if (e->is_broken && e->shop.spool &&
-		vault_spool_free(e->shop.spool) == e->c->renewer->capacity &&
+	if (e->is_broken && e->shop.spool && vault_spool_free(e->shop.spool) == renewer->capacity &&
 		(store_db_ready(&w, e->c->db) ||
 			store_renewal_release(
 				&w, e->c->db, vault_spool_name(e->shop.spool), &released)))
 		log_event(LOG_WARN, "leases.left", LOG_TEXT("why", w.cause));
 	work_end(&w);
+	if (renewer->spool && vault_spool_free(renewer->spool) != renewer->capacity)
+		leave_spool(renewer);
 	work_end(&e->shared);
 }
 
@@ -108,12 +126,15 @@ enum err custody_engine_claim(
 	if (batch->asked)
 		err = store_renewal_claim(&batch->w, e->c->db, &lease, batch->ids, batch->asked,
 			batch->claims, &batch->count);
-	for (size_t i = 0; !err && i < batch->count; i++) {
+	for (size_t i = 0; i < batch->count; i++) {
 		struct custody_job *job = free_job(e);
 
-		err = custody_job_begin(job, &e->shop, &batch->claims[i]);
-		if (err)
-			work_cause(e->w, err, "%s", job->w.cause ? job->w.cause : "");
+		if (!err) {
+			err = custody_job_begin(job, &e->shop, &batch->claims[i]);
+			if (err)
+				work_cause(e->w, err, "%s", job->w.cause ? job->w.cause : "");
+		} else
+			custody_job_decline(job, &e->shop, &batch->claims[i]);
 	}
 	count(e);
 	return err;
@@ -156,7 +177,10 @@ static size_t room(const struct custody_engine *e)
 	size_t n = wanted > e->ready ? wanted - e->ready : 0;
 
 	n = n < empty ? n : empty;
-	if (e->db_away_ms || e->is_exhausted || custody_engine_must_stop(e))
+	if (e->is_exhausted || custody_engine_must_stop(e))
+		return 0;
+	/* an answer that finds no place in the secure heap would be lost */
+	if (e->ready + e->sent + e->done && secret_heap_is_tight())
 		return 0;
 	if (e->polled_ms && (e->sent || e->ready) && clock_monotonic_ms() - e->polled_ms < POLL_MS)
 		return 0;
@@ -165,12 +189,28 @@ static size_t room(const struct custody_engine *e)
 	return n < CUSTODY_CLAIM_MAX ? n : CUSTODY_CLAIM_MAX;
 }
 
+/* Until it is back, nothing else is asked of it. */
+static enum err look_for_database(struct custody_engine *e)
+{
+	struct work w;
+	enum err err;
+
+	work_begin(&w, POLL_MS);
+	err = store_db_ready(&w, e->c->db);
+	if (err)
+		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_end(&w);
+	return err;
+}
+
 enum err custody_engine_refill(struct custody_engine *e)
 {
 	const size_t n = room(e);
 	struct custody_claiming batch;
 	enum err err;
 
+	if (e->db_away_ms)
+		return look_for_database(e);
 	if (!n)
 		return ERR_OK;
 	batch.asked = batch.count = 0;
@@ -191,8 +231,8 @@ enum err custody_engine_refill(struct custody_engine *e)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-/* Everything that is ready waits for one that tries. When that takes long, the others of its app or
- * provider make place for those who need not wait. */
+/* Most of what is ready waits: for one that tries, or because its provider has its share. When that
+ * takes long, it makes place for what need not wait. */
 static void give_back(struct custody_engine *e)
 {
 	const int64_t now_ms = clock_monotonic_ms();
@@ -204,8 +244,8 @@ static void give_back(struct custody_engine *e)
 			slowest_ms = now_ms - e->jobs[i].sent_ms;
 	for (size_t i = 0; slowest_ms > TRY_PATIENCE_MS && i < e->capacity; i++)
 		if (e->jobs[i].stage == CUSTODY_JOB_READY && e->jobs[i].is_durable)
-			custody_job_defer(&e->jobs[i], &e->shop, TRY_PATIENCE_MS / 200, "gate",
-				"somebody_tries");
+			custody_job_defer(
+				&e->jobs[i], &e->shop, TRY_AGAIN_S, "gate", "somebody_tries");
 	count(e);
 }
 
@@ -228,7 +268,7 @@ enum err custody_engine_launch(struct custody_engine *e)
 		waiting += (size_t)wait;
 	}
 	count(e);
-	if (waiting && waiting == e->ready)
+	if (waiting * 4 > e->ready * 3 && e->sent < e->concurrency)
 		give_back(e);
 	return err;
 }
@@ -282,13 +322,21 @@ static void report(
 		e->run->each(e->run->context, &renewal);
 }
 
+/* What was answered is written, however late it is for whoever asked. */
+static int64_t writing_ms(const struct custody_engine *e)
+{
+	const int64_t left_ms = work_left_ms(e->w);
+
+	return left_ms > WRITING_LEAST_MS ? left_ms : WRITING_LEAST_MS;
+}
+
 static enum err write_jobs(struct custody_engine *e, struct custody_job *const *jobs, size_t n,
 	struct custody_renewal *one)
 {
 	struct work w;
 	enum err err;
 
-	work_begin(&w, work_left_ms(e->w));
+	work_begin(&w, writing_ms(e));
 	w.origin = e->w->origin;
 	err = store_db_ready(&w, e->c->db);
 	if (!err)
@@ -305,7 +353,7 @@ static enum err write_jobs(struct custody_engine *e, struct custody_job *const *
 
 int custody_engine_is_away(enum err err)
 {
-	return err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT;
+	return err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT || err == ERR_CONFLICT;
 }
 
 /* One that cannot be written must not keep the others from it; its slot stays, and its lease ends
@@ -352,7 +400,7 @@ static enum err note_lanes(struct custody_engine *e)
 	struct work w;
 	enum err err;
 
-	work_begin(&w, work_left_ms(e->w));
+	work_begin(&w, writing_ms(e));
 	w.origin = e->w->origin;
 	err = custody_lanes_note(&w, e->c, e->shop.lanes, e->sent == 0);
 	if (err)

@@ -29,6 +29,7 @@ struct custody_engine {
 	int64_t polled_ms;  /* when nothing was due; 0: something was */
 	int64_t db_away_ms; /* since when; 0: it is there */
 	int is_exhausted, lost_races, is_broken;
+	int is_ending;
 	int has_more; /* answers that were not taken in yet */
 };
 
@@ -47,7 +48,7 @@ enum err custody_engine_open(struct custody_engine *e, struct work *w, const str
 
 /*
  * Nothing is on its way any more. A lease without a slot behind it goes back; one with a slot
- * stays, because what the slot holds has to be settled first.
+ * stays, and the spool is left to whoever recovers next.
  */
 void custody_engine_close(struct custody_engine *e);
 
@@ -74,6 +75,7 @@ enum err custody_engine_sync(struct custody_engine *e) MUST_CHECK;
  * what is not written stays done. */
 enum err custody_engine_settle(struct custody_engine *e, struct custody_renewal *one) MUST_CHECK;
 
+/* Whether an error of the database passes by itself: away, out of time, or in each other's way. */
 int custody_engine_is_away(enum err err);
 
 /* A database that is away is waited for: what was answered is in the spool and in memory. Whatever

@@ -150,7 +150,8 @@ static enum err get_ready(struct custody_job *job, struct custody_shop *shop)
 static int is_own(enum err err)
 {
 	return err == ERR_SEALED || err == ERR_APP_MISSING || err == ERR_CONFIG ||
-	       err == ERR_KEY_UNKNOWN || err == ERR_NO_MEMORY || err == ERR_TOO_LARGE;
+	       err == ERR_KEY_UNKNOWN || err == ERR_NO_MEMORY || err == ERR_TOO_LARGE ||
+	       err == ERR_BUG;
 }
 
 static enum err prepare(struct custody_job *job, struct custody_shop *shop)
@@ -169,33 +170,49 @@ static enum err prepare(struct custody_job *job, struct custody_shop *shop)
 		log_event(LOG_ERROR, "renewal.not_possible", LOG_TEXT("client", job->claim.client),
 			LOG_TEXT("provider", job->claim.provider), LOG_TEXT("error", err_slug(err)),
 			LOG_TEXT("why", job->w.cause));
-		custody_job_defer(job, shop, BROKEN_WAIT_S, "backoff", err_slug(err));
+		custody_job_defer(job, shop, is_own(err) ? BROKEN_WAIT_S : -1,
+			is_own(err) ? "backoff" : NULL, err_slug(err));
 		return is_own(err) ? ERR_OK : err;
 	}
 	err = reserve(job, shop);
-	if (err)
-		custody_job_defer(job, shop, -1, NULL, err_slug(err));
-	return err;
+	if (err) /* all slots are taken by what could not be written: the next run has new ones */
+		custody_job_defer(job, shop, err == ERR_CONFLICT ? BROKEN_WAIT_S : -1,
+			err == ERR_CONFLICT ? "backoff" : NULL, err_slug(err));
+	return err == ERR_CONFLICT ? ERR_OK : err;
 }
 
 /* What a lease has beyond the provider's time is shared by what comes before and after the answer.
  */
 static int64_t budget_ms(const struct custody_shop *shop)
 {
-	return (conf_number(shop->c->conf, CONF_lease_s) +
-		       conf_number(shop->c->conf, CONF_provider_timeout_s)) *
-	       500;
+	const int64_t lease_ms = (conf_number(shop->c->conf, CONF_lease_s) +
+					 conf_number(shop->c->conf, CONF_provider_timeout_s)) *
+				 500;
+
+	return lease_ms < shop->left_ms ? lease_ms : shop->left_ms;
+}
+
+static void take(
+	struct custody_job *job, const struct custody_shop *shop, const struct store_claim *claim)
+{
+	memset(job, 0, sizeof(*job));
+	work_begin(&job->w, budget_ms(shop));
+	job->why = shop->why;
+	job->stage = CUSTODY_JOB_READY;
+	take_claim(job, claim);
+}
+
+void custody_job_decline(
+	struct custody_job *job, struct custody_shop *shop, const struct store_claim *claim)
+{
+	take(job, shop, claim);
+	custody_job_defer(job, shop, -1, NULL, "declined");
 }
 
 enum err custody_job_begin(
 	struct custody_job *job, struct custody_shop *shop, const struct store_claim *claim)
 {
-	memset(job, 0, sizeof(*job));
-	work_begin(&job->w, budget_ms(shop));
-	job->why = shop->why;
-	job->claimed_ms = clock_monotonic_ms();
-	job->stage = CUSTODY_JOB_READY;
-	take_claim(job, claim);
+	take(job, shop, claim);
 	job->provider = oauth_provider_find(shop->c->providers, claim->provider);
 	if (!job->provider) {
 		custody_job_defer(job, shop, BROKEN_WAIT_S, "backoff", "definition_missing");
@@ -392,26 +409,52 @@ static void send_again(struct custody_job *job, struct custody_shop *shop, int p
 	err = is_late(job) ? ERR_DB_TIMEOUT : compose(job, shop);
 	if (!err)
 		err = start(job, shop);
-	if (err) /* the lease would not last: the next one goes on from here */
-		custody_job_defer(job, shop, -1, NULL, "lease_too_short");
+	if (!err)
+		return;
+	custody_lane_left(&job->lanes, job);
+	job->outcome = (struct oauth_outcome){.verdict = OAUTH_RETRY};
+	memcpy(job->outcome.code, "out_of_time", sizeof("out_of_time"));
+	custody_judge(job->provider, &job->claim, &job->outcome, 0, &job->judgement);
+	job->stage = CUSTODY_JOB_DONE;
+}
+
+/* What an answer that blamed the app, or may have, means now that the app is known to be good. */
+static void clear_doubt(struct custody_job *job)
+{
+	int was_either = job->doubted.verdict == OAUTH_DEAD_OR_APP;
+
+	job->outcome = job->doubted;
+	job->outcome.verdict = was_either ? OAUTH_DEAD : OAUTH_RETRY;
+	job->outcome.maybe_done = 0;
+	job->outcome.is_unknown = job->outcome.is_foreign = !was_either;
+}
+
+/* What came of the proof, when it is not that the app is good. It says nothing of the grant. */
+static void stay_in_doubt(struct custody_job *job)
+{
+	if (job->outcome.verdict != OAUTH_APP && job->doubted.verdict == OAUTH_APP)
+		job->outcome = job->doubted;
+	if (job->outcome.verdict == OAUTH_OK) { /* whoever takes a made-up code proves nothing */
+		job->outcome = (struct oauth_outcome){.verdict = OAUTH_RETRY, .is_unknown = 1};
+		memcpy(job->outcome.code, "code_accepted", sizeof("code_accepted"));
+	}
+	job->outcome.maybe_done = 0;
 }
 
 /* A made-up code was exchanged: refused as a code, it proves the app. */
 static void app_answered(struct custody_job *job, struct custody_shop *shop)
 {
-	int was_doubted = job->was_asked;
-
 	if (job->outcome.verdict != OAUTH_DEAD) {
+		stay_in_doubt(job);
 		judged(job);
 		return;
 	}
 	custody_lane_app_proved(&job->lanes);
-	if (!was_doubted) {
+	if (!job->was_asked) {
 		send_again(job, shop, 0);
 		return;
 	}
-	job->outcome = (struct oauth_outcome){.verdict = OAUTH_DEAD};
-	memcpy(job->outcome.code, "refused", sizeof("refused"));
+	clear_doubt(job);
 	judged(job);
 }
 
@@ -428,7 +471,8 @@ void custody_job_answered(struct custody_job *job, struct custody_shop *shop)
 		app_answered(job, shop);
 		return;
 	}
-	if (job->outcome.verdict == OAUTH_DEAD_OR_APP) {
+	if (job->outcome.verdict == OAUTH_DEAD_OR_APP || job->outcome.verdict == OAUTH_APP) {
+		job->doubted = job->outcome;
 		custody_lane_doubt_app(&job->lanes, job);
 		send_again(job, shop, 1);
 		return;

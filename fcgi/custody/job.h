@@ -30,14 +30,14 @@ struct custody_job {
 	struct secret *refresh;
 	struct oauth_http_request request;
 	struct oauth_http_answer answer;
-	struct oauth_outcome outcome;
+	struct oauth_outcome outcome,
+		doubted; /* doubted: what the app has to be proved for first */
 	struct custody_judgement judgement;
 	struct custody_fresh fresh; /* when it was renewed */
 	size_t slot;
 	int has_slot, is_durable, is_proving_app, was_asked, is_death_counted;
-	int64_t claimed_ms, sent_ms, asked_took_ms;
+	int64_t sent_ms, asked_took_ms;
 	enum store_settled settled; /* of a renewed one */
-	int counts;                 /* of any other: nothing newer was there */
 };
 
 /* What all jobs of an engine share. */
@@ -47,6 +47,7 @@ struct custody_shop {
 	struct custody_apps *apps;
 	struct vault_spool *spool;
 	enum custody_why why;
+	int64_t left_ms; /* until whoever asked has to be answered */
 };
 
 /*
@@ -57,6 +58,10 @@ struct custody_shop {
  */
 enum err custody_job_begin(struct custody_job *job, struct custody_shop *shop,
 	const struct store_claim *claim) MUST_CHECK;
+
+/* Takes a claim only to give it back: asked never, due as it was. */
+void custody_job_decline(
+	struct custody_job *job, struct custody_shop *shop, const struct store_claim *claim);
 
 /* Sends it, if it may go now; *wait: another one has to be waited for. DONE when it may not at all.
  * Returns the database's errors. */

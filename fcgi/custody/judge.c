@@ -182,8 +182,7 @@ void custody_judge_lost(const struct oauth_provider *provider, const struct stor
 
 int custody_judge_is_outage(const struct oauth_outcome *outcome)
 {
-	return outcome->verdict == OAUTH_RETRY || outcome->verdict == OAUTH_SCOPE ||
-	       outcome->verdict == OAUTH_DEAD_OR_APP;
+	return outcome->verdict == OAUTH_RETRY && !outcome->is_foreign;
 }
 
 int64_t custody_judge_quota(const struct oauth_provider *provider, const struct store_claim *claim,

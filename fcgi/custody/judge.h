@@ -38,7 +38,8 @@ void custody_judge(const struct oauth_provider *provider, const struct store_cla
 void custody_judge_lost(const struct oauth_provider *provider, const struct store_claim *claim,
 	struct custody_judgement *judgement);
 
-/* Whether a verdict says that the provider cannot be asked at the moment. */
+/* Whether a verdict says that the provider cannot be asked at the moment; a word of its own that
+ * nobody knows says nothing of the sort. */
 int custody_judge_is_outage(const struct oauth_outcome *outcome);
 
 /*

@@ -43,6 +43,10 @@ struct custody_lane {
 	const char *version; /* of the definition; NULL: an app's lane */
 	enum lane_state state;
 	const void *who; /* tries */
+	int is_changed;  /* the definition, and nothing has proved it since */
+	struct custody_lanes *all;
+	size_t on_their_way;
+	int64_t patience_s; /* that the provider asked for; 0: it did not say */
 	int64_t gate_id;
 	int is_gate_closed;
 	int64_t shut_until_ms, noted_ms;
@@ -55,14 +59,15 @@ struct custody_lanes {
 	struct work *w;
 	struct custody_lane *first;
 	int careful;
+	size_t concurrency, providers;
 	int64_t resumed_until_ms;
 };
 
-struct custody_lanes *custody_lanes_new(struct work *w, int careful)
+struct custody_lanes *custody_lanes_new(struct work *w, int careful, size_t concurrency)
 {
 	struct custody_lanes *lanes = work_alloc(w, sizeof(*lanes));
 
-	*lanes = (struct custody_lanes){.w = w, .careful = careful};
+	*lanes = (struct custody_lanes){.w = w, .careful = careful, .concurrency = concurrency};
 	return lanes;
 }
 
@@ -92,7 +97,9 @@ static struct custody_lane *add(
 		.rule = app_id ? &app_rule : &provider_rule,
 		.is_gate_closed = 1,
 	};
+	lane->all = lanes;
 	lanes->first = lane;
+	lanes->providers += !app_id;
 	return lane;
 }
 
@@ -121,6 +128,7 @@ void custody_lanes_of(struct custody_lanes *lanes, const struct oauth_provider *
 		pair->provider->version = provider->version;
 		if (!text_equal(claim->provider_gate.version, provider->version))
 			pair->provider->state = LANE_UNTRIED;
+		pair->provider->is_changed = pair->provider->state == LANE_UNTRIED;
 	}
 	pair->app = find(lanes, claim, claim->app_id);
 	if (!pair->app) {
@@ -146,6 +154,20 @@ static int is_shut(struct custody_lane *lane, int64_t *wait_s, const char **caus
 	*wait_s = (left_ms + 999) / 1000;
 	*cause = lane->rule->cause;
 	return 1;
+}
+
+/* One that is slow, or hangs, must leave room for the others. */
+static int is_full(const struct custody_lane *lane)
+{
+	const size_t most = lane->all->concurrency - lane->all->concurrency / 4;
+
+	return lane->all->providers > 1 && lane->on_their_way >= most;
+}
+
+static void come_back(struct custody_lane_pair *pair)
+{
+	pair->provider->on_their_way -= (size_t)pair->is_in;
+	pair->is_in = 0;
 }
 
 static int is_taken(const struct custody_lane *lane, const void *who)
@@ -182,6 +204,7 @@ static void leave(struct custody_lane *lane, const void *who)
 
 void custody_lane_left(struct custody_lane_pair *pair, const void *who)
 {
+	come_back(pair);
 	leave(pair->provider, who);
 	leave(pair->app, who);
 }
@@ -198,7 +221,7 @@ enum err custody_lane_enter(struct work *w, const struct custody *c, struct cust
 	if (is_shut(pair->provider, wait_s, cause) || is_shut(pair->app, wait_s, cause))
 		return ERR_OK;
 	*pass = CUSTODY_PASS_WAIT;
-	if (is_taken(pair->provider, who) || is_taken(pair->app, who))
+	if (is_taken(pair->provider, who) || is_taken(pair->app, who) || is_full(pair->provider))
 		return ERR_OK;
 	prove = pair->app->state == LANE_UNTRIED && !pair->app->is_gate_closed;
 	err = take(w, c, pair->provider, who, &is_mine);
@@ -211,6 +234,8 @@ enum err custody_lane_enter(struct work *w, const struct custody *c, struct cust
 			is_shut(pair->app, wait_s, cause);
 		return err;
 	}
+	pair->is_in = 1;
+	pair->provider->on_their_way++;
 	*pass = prove ? CUSTODY_PASS_PROVE_APP : CUSTODY_PASS_GO;
 	return ERR_OK;
 }
@@ -225,6 +250,23 @@ static void settle(struct custody_lane *lane, const void *who, enum lane_state s
 	}
 }
 
+static void shut(struct custody_lane *lane, int64_t wait_s)
+{
+	lane->state = LANE_SHUT;
+	lane->who = NULL;
+	lane->shut_until_ms = clock_monotonic_ms() + wait_s * 1000;
+}
+
+/* The next one tries; but a changed definition that did not work on the first is not tried on the
+ * others in this run. */
+static void try_next(struct custody_lane *lane, const void *who)
+{
+	if (lane->is_changed && lane->who == who)
+		shut(lane, provider_rule.first_s);
+	else
+		settle(lane, who, LANE_UNTRIED);
+}
+
 static void count_bad(struct custody_lane *lane, const struct rule *rule, const char *code)
 {
 	if (!text_equal(lane->code, code))
@@ -234,29 +276,31 @@ static void count_bad(struct custody_lane *lane, const struct rule *rule, const 
 	snprintf(lane->code, sizeof(lane->code), "%s", code);
 }
 
-static void shut(struct custody_lane *lane, int64_t wait_s)
-{
-	lane->state = LANE_SHUT;
-	lane->who = NULL;
-	lane->shut_until_ms = clock_monotonic_ms() + wait_s * 1000;
-}
-
 void custody_lane_answered(
 	struct custody_lane_pair *pair, const void *who, const struct oauth_outcome *outcome)
 {
+	come_back(pair);
+	if (outcome->verdict == OAUTH_RETRY && !custody_judge_is_outage(outcome)) {
+		try_next(pair->provider, who); /* it proves nothing of anybody else */
+		settle(pair->app, who, LANE_UNTRIED);
+		return;
+	}
 	if (custody_judge_is_outage(outcome)) {
 		count_bad(pair->provider, &provider_rule, outcome->code);
-		settle(pair->provider, who, LANE_UNTRIED);
+		try_next(pair->provider, who);
 		settle(pair->app, who, LANE_UNTRIED);
 		return;
 	}
 	pair->provider->good++;
+	pair->provider->is_changed = 0;
 	settle(pair->provider, who, LANE_CALM);
 	if (outcome->verdict == OAUTH_APP) {
 		count_bad(pair->app, &app_rule, outcome->code);
 		shut(pair->app, app_rule.first_s);
 	} else if (outcome->verdict == OAUTH_RATE) {
 		count_bad(pair->app, &throttle_rule, "throttled");
+		if ((int64_t)outcome->retry_after_s > pair->app->patience_s)
+			pair->app->patience_s = outcome->retry_after_s;
 		settle(pair->app, who, LANE_UNTRIED);
 	} else {
 		pair->app->good++;
@@ -309,9 +353,11 @@ static enum err note(struct work *w, struct store_db *db, void *context)
 {
 	struct noting *n = context;
 	const struct custody_lane *lane = n->lane;
+	const int64_t first_s = lane->patience_s ? lane->patience_s : lane->rule->first_s;
 	const struct store_gate_note note = {lane->key, lane->good, lane->bad,
-		lane->bad ? lane->code : NULL, lane->rule->cause, lane->rule->threshold,
-		lane->rule->first_s, lane->rule->longest_s, lane->good ? lane->version : NULL};
+		lane->bad ? lane->code : NULL, lane->rule->cause, lane->rule->threshold, first_s,
+		first_s > lane->rule->longest_s ? first_s : lane->rule->longest_s,
+		lane->good ? lane->version : NULL};
 	struct custody_gate_trouble trouble;
 	int64_t incident_id;
 	enum err err = lane->bad ? store_gate_ensure(w, db, &lane->key) : ERR_OK;
@@ -341,7 +387,7 @@ static enum err resume(
 static enum err apply(struct work *w, const struct custody *c, struct custody_lanes *lanes,
 	struct custody_lane *lane, const struct store_gate_change *change)
 {
-	lane->good = lane->bad = 0;
+	lane->good = lane->bad = lane->patience_s = 0;
 	lane->noted_ms = clock_monotonic_ms();
 	if (!change->id)
 		return ERR_OK;

@@ -21,20 +21,22 @@ enum custody_pass {
 };
 
 /* careful: whether apps have to be proved first; where one connection alone is renewed it is its
- * own proof. Owns: the work. */
-struct custody_lanes *custody_lanes_new(struct work *w, int careful);
+ * own proof. concurrency: of the run; where there are several providers, none gets all of it. Owns:
+ * the work. */
+struct custody_lanes *custody_lanes_new(struct work *w, int careful, size_t concurrency);
 
-/* The lanes of a claim, made or brought up to date. app may be NULL in *of: both are set together.
+/* The lanes of a claim, made or brought up to date. Both are set together.
  */
 struct custody_lane_pair {
 	struct custody_lane *provider, *app;
+	int is_in; /* its request is on its way */
 };
 void custody_lanes_of(struct custody_lanes *lanes, const struct oauth_provider *provider,
 	const struct store_claim *claim, struct custody_lane_pair *pair);
 
 /*
  * Whether a connection's request may go out now. One that may, and tries, holds its lanes until
- * custody_lane_answered() or _passed(). who: any pointer that is the job's own. Returns the
+ * custody_lane_answered() or _left(). who: any pointer that is the job's own. Returns the
  * database's errors.
  */
 enum err custody_lane_enter(struct work *w, const struct custody *c, struct custody_lane_pair *pair,

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/engine.h"
 #include "custody/judge.h"
 #include "custody/renew.h"
 #include "custody/settle.h"
@@ -93,8 +94,8 @@ static enum err write_lost(
 	struct store_failed row;
 	int counts;
 
-	if (!provider) /* what it does with old tokens nobody can say: the next run finds out */
-		return ERR_OK;
+	if (!provider)
+		return work_cause(w, ERR_CONFIG, "its definition is gone");
 	custody_judge_lost(provider, claim, &j);
 	row = (struct store_failed){
 		.connection_id = claim->connection_id,
@@ -152,7 +153,7 @@ static int may_come_back(enum err err)
 static enum err unless_refused(
 	const struct recovery *r, const struct vault_spool_entry *entry, enum err err)
 {
-	if (err != ERR_DB && err != ERR_KEY_UNKNOWN && err != ERR_NO_MEMORY)
+	if (!err || custody_engine_is_away(err))
 		return err;
 	note(entry, "left", err_slug(err));
 	r->found->left++;

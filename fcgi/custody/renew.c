@@ -16,8 +16,8 @@
 #include <string.h>
 
 #define STALE_MAX 128
-#define DISTRIBUTE_EVERY_MS 30000 /* in a long run; else when all is renewed */
-#define DISTRIBUTE_MS 5000
+#define DISTRIBUTE_EVERY_MS 10000 /* in a long run; else when all is renewed */
+#define DISTRIBUTE_MS 250         /* while answers may be waiting */
 #define POLL_MS 1000
 
 static const char *const outcome_names[CUSTODY_OUTCOME_COUNT] = {"renewed", "deferred", "retry",
@@ -87,14 +87,15 @@ static enum err distribute_batch(struct custody_engine *e, size_t *found)
 	return err;
 }
 
-/* Brings them up to date for at most budget_ms; all of them when it is 0. */
+/* Brings them up to date for at most budget_ms. */
 static enum err distribute(struct custody_engine *e, int64_t budget_ms)
 {
 	const int64_t began_ms = clock_monotonic_ms();
 	size_t found = 1;
 	enum err err = ERR_OK;
 
-	while (!err && found && (!budget_ms || clock_monotonic_ms() - began_ms < budget_ms))
+	while (!err && found && clock_monotonic_ms() - began_ms < budget_ms &&
+		!(e->is_ending && custody_engine_must_stop(e)))
 		err = distribute_batch(e, &found);
 	if (!found)
 		e->stale_after = 0;
@@ -187,8 +188,11 @@ enum err custody_renew_run(struct work *w, const struct custody *c, struct custo
 	err = wind_up(&e, err);
 	run->renewal_ms = clock_monotonic_ms() - began_ms;
 	run->is_cut_short = !err && custody_engine_must_stop(&e) && !e.polled_ms && !e.is_exhausted;
-	if (!err) /* what a run that was stopped leaves behind is the next one's */
-		err = distribute(&e, run->is_cut_short ? DISTRIBUTE_MS : 0);
+	e.stale_after = 0; /* all of them once more, those of before it included */
+	run->not_distributed = 0;
+	e.is_ending = 1;
+	if (!err) /* what a run that is stopped leaves behind is the next one's */
+		err = distribute(&e, INT64_MAX);
 	custody_engine_close(&e);
 	return err;
 }
@@ -248,6 +252,12 @@ static enum err finish_one(struct custody_engine *e, struct custody_renewal *ren
 		work_forgive(e->w);
 	while (!err && e->done) {
 		err = custody_engine_bear(e, custody_engine_settle(e, renewal));
+		if (err && !e->done) { /* the gates were not told; the renewal is written */
+			log_event(LOG_ERROR, "gate.not_noted", LOG_TEXT("error", err_slug(err)),
+				LOG_TEXT("why", e->w->cause));
+			work_forgive(e->w);
+			err = ERR_OK;
+		}
 		if (!err && e->done)
 			err = oauth_http_wait(e->c->http, POLL_MS / 2, -1);
 	}
@@ -285,8 +295,13 @@ enum err custody_renew_one(struct work *w, const struct custody *c, int64_t conn
 	enum err err = custody_recover(w, c, &recovered);
 
 	memset(renewal, 0, sizeof(*renewal));
-	if (err)
-		return err;
+	if (err) { /* somebody else's remains keep nobody from a renewal of his own */
+		log_event(LOG_WARN, "recovery.failed", LOG_TEXT("error", err_slug(err)),
+			LOG_TEXT("why", w->cause));
+		if (custody_engine_is_away(err))
+			return err;
+		work_forgive(w);
+	}
 	err = custody_engine_open(&e, w, c, why, NULL);
 	if (!err)
 		err = renew_one(&e, connection_id, generation, renewal);

@@ -175,10 +175,8 @@ static enum err settle_failed(
 	struct store_failed rows[CUSTODY_SETTLE_MAX];
 	struct custody_trouble trouble[CUSTODY_SETTLE_MAX];
 	const struct custody_trouble *troubles[CUSTODY_SETTLE_MAX];
-	struct custody_job *which[CUSTODY_SETTLE_MAX];
 	int counts[CUSTODY_SETTLE_MAX];
 	size_t count = 0;
-	enum err err;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct custody_judgement *j = &jobs[i]->judgement;
@@ -189,12 +187,9 @@ static enum err settle_failed(
 		trouble[count] = (struct custody_trouble){jobs[i]->claim.connection_id,
 			jobs[i]->claim.client, jobs[i]->claim.provider, j->cause, reason_of(j)};
 		troubles[count] = j->needs_incident ? &trouble[count] : NULL;
-		which[count++] = jobs[i];
+		count++;
 	}
-	err = count ? custody_settle_failed(w, c, rows, troubles, count, counts) : ERR_OK;
-	for (size_t i = 0; !err && i < count; i++)
-		which[i]->counts = counts[i];
-	return err;
+	return count ? custody_settle_failed(w, c, rows, troubles, count, counts) : ERR_OK;
 }
 
 /* --- what was not asked ---------------------------------------------------------------------- */

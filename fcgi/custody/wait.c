@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define STRANGERS_MAX 50000
 #define TOKENS "vestal_token"
 #define RENEWALS "vestal_renewal"
 #define SPARE_MS 1000
@@ -24,6 +25,7 @@ struct watch {
 	const struct custody_awaited *awaited;
 	const char *client, *provider, *id; /* as notifications write them */
 	int has_place, heard;
+	int strangers; /* notifications of others */
 };
 
 static int64_t least(int64_t a, int64_t b)
@@ -37,6 +39,8 @@ static int64_t patience_ms(const struct work *w, const struct custody *c, const 
 {
 	int64_t left_ms = work_left_ms(w) - SPARE_MS;
 
+	if (watch->strangers > STRANGERS_MAX) /* each is kept until the request ends */
+		return 0;
 	if (watch->has_place)
 		return least(left_ms, (look->lease_left_s + 1) * 1000);
 	if (!watch->awaited->is_needed ||
@@ -67,6 +71,7 @@ static enum err hear(struct work *w, const struct custody *c, struct watch *watc
 		if (err || !payload)
 			return err;
 		watch->heard = is_about(watch, channel, payload);
+		watch->strangers += !watch->heard;
 		ms = until_ms - clock_monotonic_ms();
 	}
 	return ERR_OK;

@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <fcgiapp.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -27,8 +27,16 @@
 #define FAILED_ACCEPT_NS 50000000L
 
 static FCGX_Request request;
+static int arrivals = -1; /* epoll's, with the listening socket alone in it */
 static sigset_t while_waiting;
 static volatile sig_atomic_t stopping;
+
+/* Where libfcgi keeps what it read and wrote, as it was when the request began: its own marks move,
+ * and a failed write or a closed stream leaves none. */
+static struct {
+	unsigned char *params, *answer;
+	size_t params_bytes, answer_bytes;
+} held;
 
 static void on_stop(int signal_number)
 {
@@ -50,6 +58,16 @@ static int install_signals(void)
 	       sigaction(SIGPIPE, &ignore, NULL) == 0;
 }
 
+/* EPOLLEXCLUSIVE: a connection wakes one of the workers that share the socket, not all of them. One
+ * that is woken always tries to accept, so no wake-up is lost. */
+static int watch_arrivals(void)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+
+	arrivals = epoll_create1(EPOLL_CLOEXEC);
+	return arrivals >= 0 && epoll_ctl(arrivals, EPOLL_CTL_ADD, LISTENING, &event) == 0;
+}
+
 enum err web_accept_init(struct work *w)
 {
 	int listening = 0;
@@ -59,7 +77,8 @@ enum err web_accept_init(struct work *w)
 		return work_fail(w, ERR_CONFIG, "standard input must be a listening socket");
 	/* Many workers share the socket: whoever comes second must not wait inside accept(), deaf
 	 * to signals. */
-	if (fcntl(LISTENING, F_SETFL, fcntl(LISTENING, F_GETFL) | O_NONBLOCK) < 0)
+	if (fcntl(LISTENING, F_SETFL, fcntl(LISTENING, F_GETFL) | O_NONBLOCK) < 0 ||
+		!watch_arrivals())
 		return work_fail(w, ERR_CONFIG, "the listening socket cannot be used");
 	if (!install_signals() || FCGX_Init() != 0 ||
 		FCGX_InitRequest(&request, LISTENING, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
@@ -67,8 +86,8 @@ enum err web_accept_init(struct work *w)
 	return ERR_OK;
 }
 
-/* ppoll() looks at the socket first: under a backlog that never empties a blocked signal would
- * never be let in. */
+/* epoll_pwait() looks at the socket first: under a backlog that never empties a blocked signal
+ * would never be let in. */
 static int must_stop(void)
 {
 	sigset_t pending;
@@ -79,12 +98,12 @@ static int must_stop(void)
 
 enum web_accepted web_accept_wait(void)
 {
-	struct pollfd fd = {.fd = LISTENING, .events = POLLIN};
+	struct epoll_event event;
 	int ready;
 
 	if (stopping || must_stop())
 		return WEB_STOPPED;
-	ready = ppoll(&fd, 1, NULL, &while_waiting);
+	ready = epoll_pwait(arrivals, &event, 1, -1, &while_waiting);
 	if (stopping && ready <= 0)
 		return WEB_STOPPED;
 	return ready > 0 ? WEB_ACCEPTED : WEB_AGAIN;
@@ -97,7 +116,8 @@ static const char *param(struct work *w, const char *name)
 	return value && *value ? work_strdup(w, value) : NULL;
 }
 
-/* As many bytes as were announced, and one more to see that there are no others. */
+/* As many bytes as were announced, and one more to see that there are no others: who answers before
+ * the end has come cannot simply hang up. */
 static void read_body(struct work *w, struct web_raw *raw)
 {
 	const char *announced = FCGX_GetParam("CONTENT_LENGTH", request.envp);
@@ -105,8 +125,10 @@ static void read_body(struct work *w, struct web_raw *raw)
 	char *body;
 	int n;
 
-	if (!announced || !*announced)
+	if (!announced || !*announced) {
+		FCGX_GetChar(request.in);
 		return;
+	}
 	if (!text_to_int(announced, 0, (int64_t)WEB_BODY_MAX_BYTES, &length)) {
 		raw->body_too_large = 1;
 		return;
@@ -137,6 +159,21 @@ static void read_params(struct work *w, struct web_raw *raw)
 		.csrf = param(w, "HTTP_X_VESTAL_CSRF"),
 		.as_it_is = param(w, "VESTAL_AS_IT_IS") != NULL,
 	};
+}
+
+/* Of the newest content that libfcgi read; none when a new read put its end before its beginning.
+ */
+static size_t bytes_left(const FCGX_Stream *in)
+{
+	return in->stop > in->stopUnget ? (size_t)(in->stop - in->stopUnget) : 0;
+}
+
+static void mark_held(void)
+{
+	held.params = request.in->stopUnget;
+	held.params_bytes = bytes_left(request.in);
+	held.answer = request.out->wrNext;
+	held.answer_bytes = (size_t)(request.out->stop - request.out->wrNext);
 }
 
 /* Another worker was faster (EAGAIN), the caller went away: nothing to speak of. Anything else is
@@ -171,6 +208,7 @@ enum web_accepted web_accept_read(struct work *w, struct web_raw *raw)
 		return WEB_AGAIN;
 	}
 	read_params(w, raw);
+	mark_held();
 	read_body(w, raw);
 	alarm(0);
 	limit_writing();
@@ -194,22 +232,38 @@ static void wipe(void)
 {
 	for (char **param = request.envp; param && *param; param++)
 		secret_wipe(*param, strlen(*param));
-	if (request.in && request.in->stopUnget && request.in->stop > request.in->stopUnget)
-		secret_wipe(
-			request.in->stopUnget, (size_t)(request.in->stop - request.in->stopUnget));
-	if (request.out && FCGX_FFlush(request.out) == 0 && request.out->stop > request.out->wrNext)
-		secret_wipe(request.out->wrNext, (size_t)(request.out->stop - request.out->wrNext));
+	secret_wipe(request.in->stopUnget, bytes_left(request.in));
+	secret_wipe(held.params, held.params_bytes);
+	secret_wipe(held.answer, held.answer_bytes);
 }
 
+/* Whether all of the request was taken from the socket. */
+static int is_read_out(void)
+{
+	return FCGX_HasSeenEOF(request.in) && !FCGX_GetError(request.in);
+}
+
+/*
+ * FCGX_Finish_r() would linger until the other side has hung up as well, so that what it still
+ * sends does no harm to the answer. When nothing can come any more that is only a wait.
+ */
 void web_accept_finish(void)
 {
+	int lingers = !is_read_out();
+
+	FCGX_FClose(request.err); /* before out: then the last bytes and the end are one write */
+	FCGX_FClose(request.out);
 	wipe();
-	request.keepConnection = 0; /* waiting on a kept one would bind this whole process */
-	FCGX_Finish_r(&request);
+	if (!lingers) {
+		close(request.ipcFd);
+		request.ipcFd = -1;
+	}
+	FCGX_Free(&request, lingers); /* never kept: waiting on it would bind this whole process */
 }
 
 void web_accept_abort(void)
 {
+	FCGX_FFlush(request.out);
 	wipe();
 	FCGX_Free(&request, 1);
 }

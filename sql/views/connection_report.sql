@@ -1,6 +1,6 @@
 -- The health of every connection, judged in one place for lists, counts, alerts and metrics alike: what a person sees
 -- as status, why it is so (cause), what helps (action) and who has to do it (owner). Nothing sealed is in it.
--- A closed gate speaks for all behind it: an app's credentials for every connection of the app, a provider that cannot be
+-- A shut gate speaks for all behind it: an app's credentials for every connection of the app, a provider that cannot be
 -- asked for those whose turn has come.
 create or replace view vestal.connection_report as
 with meaning (cause, action, owner) as (values

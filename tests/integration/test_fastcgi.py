@@ -3,10 +3,12 @@ somebody reach it all the same, he may cost a worker, but neither the pool nor a
 
 import json
 import os
+import re
 import secrets
 import socket
 import struct
 import time
+from pathlib import Path
 
 import frames
 import pytest
@@ -211,6 +213,71 @@ def test_a_kept_connection_binds_no_worker(stack):
     assert time.monotonic() - begun < READ_LIMIT_S / 2
 
 
+def test_an_answered_caller_binds_no_worker(stack):
+    """Whoever has his answer and does not hang up is nobody's trouble: the worker has hung up already."""
+    begun, answered = time.monotonic(), []
+    for _ in range(10):
+        connection = connect(stack)
+        connection.sendall(request(params_of(stack)))
+        assert parse(frames.receive(connection))[0] == 200
+        answered.append(connection)
+    assert time.monotonic() - begun < 2, "libfcgi's own way to end waits this long for each"
+    for connection in answered:
+        connection.close()
+
+
+def switches(pid):
+    """How often it has gone to sleep."""
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+def test_a_connection_wakes_one_worker(stack):
+    """The other one sleeps on, unless the first is still busy with the request before."""
+    pids, count = stack.workers("fast"), 100
+    assert len(pids) > 1
+    before = [switches(pid) for pid in pids]
+    for _ in range(count):
+        assert parse(exchange(stack, request(params_of(stack, "/healthz")), leave_open=True))[0] == 200
+    woken = [switches(pid) - old for pid, old in zip(pids, before, strict=True)]
+    assert max(woken) >= count // len(pids), "each connection is waited for"
+    assert min(woken) < count // 2, woken
+
+
+def memory(pid):
+    """All that the process holds."""
+    held = []
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as file:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            first, last = (int(end, 16) for end in line.split()[0].split("-"))
+            if " rw" in line:
+                file.seek(first)
+                held.append(file.read(last - first))
+    return b"".join(held)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into a worker's memory")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_idle_worker_has_forgotten(stack, connected, method):
+    """Neither key nor token nor what was sent is left of a request, with a body or without."""
+    key, sent = stack.new_key("admin", "--all-clients"), f"said-{secrets.token_hex(16)}"
+    path = f"/api/oauth/token/{connected.id}?provider=zoho_crm"
+    body = json.dumps({"reason": sent, "provider": 1}).encode() if method == "POST" else b""
+    told = {"HTTP_COOKIE": f"cookie={sent}"} | ({"CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/json"} if body else {})
+    if body:
+        path = f"/api/oauth/reauthorize/{connected.id}"
+    access = connected.issued()[-1]
+    for _ in range(8):  # each worker, most likely
+        status, answer = parse(exchange(stack, request(params_of(stack, path, method, key, **told), body)))
+        assert status == (400 if body else 200) and (access.encode() in answer) is not bool(body)
+    pids = stack.workers("fast") + stack.workers("provider") + stack.workers("flow")
+    for pid in pids:
+        left = memory(pid)
+        assert b"VESTAL_" in left, "this looks into its memory"
+        values = {"key": key.split("_", 2)[2], "token": access, "text": sent}
+        found = [what for what, value in values.items() if value.encode() in left]
+        assert found == []
+
+
 def test_two_requests_at_once_on_a_connection(stack):
     """Multiplexing is not offered: the second is refused, and nothing of it is in the answer to the first."""
     first, second = params_of(stack), params_of(stack, "/none")
@@ -234,6 +301,16 @@ def test_half_a_request_has_no_effect(stack, connected):
     assert connected.token().status == 200 and stack.audit(request_id=told["VESTAL_REQUEST_ID"]) == []
     assert parse(exchange(stack, whole))[0] == 200
     assert connected.token().status == 409 and stack.audit(request_id=told["VESTAL_REQUEST_ID"])
+
+
+def test_a_request_without_its_end_has_no_effect(stack, connected):
+    """Nothing announces a body here, and yet the request is whole only when its end has come."""
+    told = params_of(stack, f"/api/oauth/token/{connected.id}?provider=zoho_crm")
+    whole = request(told)
+    for end in range(len(whole) - 8, len(whole)):
+        assert exchange(stack, whole[:end]) == [], end
+    assert stack.audit(request_id=told["VESTAL_REQUEST_ID"]) == []
+    assert parse(exchange(stack, whole))[0] == 200 and stack.audit(request_id=told["VESTAL_REQUEST_ID"])
 
 
 @pytest.mark.skipif(not LONG, reason="waits for the workers' read limit; VESTAL_LONG=1")

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#define PATIENCE_MS 1000 /* with who reads along */
 #define LIST_MAX_BYTES ((size_t)8 * 1024 * 1024)
 
 void refresh_output_begin(struct refresh_output *o, int is_json)
@@ -45,9 +47,11 @@ void refresh_output_calm(struct refresh_output *o)
 static void put(struct refresh_output *o, int fd, const char *bytes, size_t n)
 {
 	while (n && !o->is_lost) {
-		ssize_t written = write(fd, bytes, n);
+		/* renewals are on their way: nobody who reads slowly may hold them up for long */
+		struct pollfd there = {.fd = fd, .events = POLLOUT};
+		ssize_t written = poll(&there, 1, PATIENCE_MS) == 1 ? write(fd, bytes, n) : -1;
 
-		if (written < 0 && errno != EINTR)
+		if (written < 0 && !(errno == EINTR && there.revents))
 			o->is_lost = 1;
 		if (written > 0) {
 			bytes += written;

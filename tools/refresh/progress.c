@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,12 @@ size_t refresh_progress_line(
 
 static void put(const struct refresh_progress *p, const char *bytes, size_t n)
 {
-	ssize_t written = write(p->fd, bytes, n);
+	struct pollfd there = {.fd = p->fd, .events = POLLOUT};
+	/* a terminal that was stopped holds up nothing; a line that is lost is drawn anew in a
+	 * moment */
+	ssize_t written = poll(&there, 1, 0) == 1 ? write(p->fd, bytes, n) : -1;
 
-	(void)written; /* a line that is lost is drawn anew in a moment */
+	(void)written;
 }
 
 static size_t columns_of(int fd)

@@ -2,7 +2,7 @@
 -- params: $1 int8 limit, $2 text client or null, $3 text provider or null
 -- rows:   n of connection, in the order in which they shall be renewed
 -- why:    every lane (a provider's data centre, those that fail apart) takes its turn, so that none starves the others; a
---         closed gate costs nothing, and behind one that tries there is place for one
+--         shut gate costs nothing, and behind one that tries there is place for one
 with lane as materialized (
 	select s.provider, s.datacenter, f.failing, case when s.state = 'closed' then $1::int8 else 1 end as room
 	from vestal.provider_state s, (values (false), (true)) f (failing)

@@ -21,7 +21,7 @@ static struct stage begin(void **state, int careful)
 
 	st.provider = oauth_provider_find(st.s->c.providers, "zoho_crm");
 	assert_non_null(st.provider);
-	st.lanes = custody_lanes_new(&st.s->w, careful);
+	st.lanes = custody_lanes_new(&st.s->w, careful, 8);
 	st.claim = (struct store_claim){.connection_id = 42,
 		.app_id = 7,
 		.fence = 1,
