@@ -418,22 +418,9 @@ static void send_again(struct custody_job *job, struct custody_shop *shop, int p
 	job->stage = CUSTODY_JOB_DONE;
 }
 
-/* What an answer that blamed the app, or may have, means now that the app is known to be good. */
-static void clear_doubt(struct custody_job *job)
-{
-	int was_either = job->doubted.verdict == OAUTH_DEAD_OR_APP;
-
-	job->outcome = job->doubted;
-	job->outcome.verdict = was_either ? OAUTH_DEAD : OAUTH_RETRY;
-	job->outcome.maybe_done = 0;
-	job->outcome.is_unknown = job->outcome.is_foreign = !was_either;
-}
-
 /* What came of the proof, when it is not that the app is good. It says nothing of the grant. */
 static void stay_in_doubt(struct custody_job *job)
 {
-	if (job->outcome.verdict != OAUTH_APP && job->doubted.verdict == OAUTH_APP)
-		job->outcome = job->doubted;
 	if (job->outcome.verdict == OAUTH_OK) { /* whoever takes a made-up code proves nothing */
 		job->outcome = (struct oauth_outcome){.verdict = OAUTH_RETRY, .is_unknown = 1};
 		memcpy(job->outcome.code, "code_accepted", sizeof("code_accepted"));
@@ -454,7 +441,8 @@ static void app_answered(struct custody_job *job, struct custody_shop *shop)
 		send_again(job, shop, 0);
 		return;
 	}
-	clear_doubt(job);
+	job->outcome = job->doubted;
+	job->outcome.verdict = OAUTH_DEAD;
 	judged(job);
 }
 
@@ -471,7 +459,7 @@ void custody_job_answered(struct custody_job *job, struct custody_shop *shop)
 		app_answered(job, shop);
 		return;
 	}
-	if (job->outcome.verdict == OAUTH_DEAD_OR_APP || job->outcome.verdict == OAUTH_APP) {
+	if (job->outcome.verdict == OAUTH_DEAD_OR_APP) {
 		job->doubted = job->outcome;
 		custody_lane_doubt_app(&job->lanes, job);
 		send_again(job, shop, 1);

@@ -1,7 +1,6 @@
 /*
- * The ceiling of a worker: it accepts, and answers one fixed text. It waits and accepts in the way
- * of fcgi/web/accept.c, because that is part of what is measured; of Vestal itself it knows
- * nothing. Built for the benchmark alone.
+ * The ceiling of a worker: it accepts, and answers one fixed text, in libfcgi's own plain way; of
+ * Vestal itself it knows nothing. Built for the benchmark alone.
  */
 #include <fcgiapp.h>
 #include <fcntl.h>

@@ -242,6 +242,9 @@ def run_once(herd, provider, command, count, is_whole=True):
     before, provider_before, database_before = herd.renewed(), provider.start_anew(), family_cpu_s(postmaster)
     code, wall_s, cpu_s, peak_kib = execute(command, log)
     database_s, stats, after = family_cpu_s(postmaster) - database_before, provider.stats(), herd.renewed()
+    # What is promised ends with the last commit; the program says when that was, the Node one ends with everything.
+    stored = re.search(rb'"renewalMs":(\d+)', log.read_bytes())
+    wall_s = int(stored[1]) / 1000 if stored else wall_s
     renewed, noted = (now[0][0] - then[0][0] for now, then in zip(after, before))
     told = {"asked": stats["requests"], "answered": stats["answered"], "renewed": renewed, "audit events": noted}
     if code or len(set(told.values())) != 1 or (is_whole and renewed != count):

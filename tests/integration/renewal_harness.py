@@ -220,10 +220,11 @@ class Place:
             where provider = %s and datacenter = 'us' and (app_id is not null) = %s) g""", provider, app)
         return json.loads(rows[0][0]) if rows else None
 
-    def calm(self):
-        """No gate remembers what it has seen."""
+    def calm(self, provider=None):
+        """No gate, or none of that provider, remembers what it has seen."""
         self.sql("update vestal.provider_state set state = 'closed', failures = 0, openings = 0, code = null, retry_at = null,"
-                 " deaths = '{}' where state <> 'closed' or failures > 0 or deaths <> '{}'")  # fmt: skip
+                 " deaths = '{}' where (state <> 'closed' or failures > 0 or deaths <> '{}') and provider = coalesce(%s, provider)",
+                 provider)  # fmt: skip
 
     def ripen_gates(self, provider):
         """The time that its gates were shut for has passed, and so has what was planned by it."""
