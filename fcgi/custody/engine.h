@@ -29,7 +29,6 @@ struct custody_engine {
 	int64_t polled_ms;  /* when nothing was due; 0: something was */
 	int64_t db_away_ms; /* since when; 0: it is there */
 	int is_exhausted, lost_races, is_broken;
-	int is_ending;
 	int has_more; /* answers that were not taken in yet */
 };
 

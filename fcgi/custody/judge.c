@@ -205,3 +205,10 @@ int64_t custody_judge_quota(const struct oauth_provider *provider, const struct 
 		return 0;
 	return quota->window_s - claim->mint_ages_s[first + used - (size_t)share] + 1;
 }
+
+int64_t custody_judge_quota_left_s(const struct custody_renewal *renewal)
+{
+	return renewal->outcome == CUSTODY_DEFERRED && text_equal(renewal->code, "mint_quota")
+		       ? renewal->wait_s
+		       : 0;
+}

@@ -49,4 +49,7 @@ int custody_judge_is_outage(const struct oauth_outcome *outcome);
 int64_t custody_judge_quota(const struct oauth_provider *provider, const struct store_claim *claim,
 	enum custody_why why);
 
+/* How long the provider's quota is used up; 0: that is not why it was deferred. */
+int64_t custody_judge_quota_left_s(const struct custody_renewal *renewal);
+
 #endif

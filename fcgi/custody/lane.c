@@ -128,7 +128,8 @@ void custody_lanes_of(struct custody_lanes *lanes, const struct oauth_provider *
 		pair->provider->version = provider->version;
 		if (!text_equal(claim->provider_gate.version, provider->version))
 			pair->provider->state = LANE_UNTRIED;
-		pair->provider->is_changed = pair->provider->state == LANE_UNTRIED;
+		pair->provider->is_changed =
+			claim->provider_gate.version && pair->provider->state == LANE_UNTRIED;
 	}
 	pair->app = find(lanes, claim, claim->app_id);
 	if (!pair->app) {

@@ -3,6 +3,7 @@
 #include "custody/order.h"
 
 #include "custody/demand.h"
+#include "custody/judge.h"
 #include "custody/refusal.h"
 #include "store/audit.h"
 #include "store/client.h"
@@ -54,7 +55,8 @@ static enum err conclude(struct work *w, const struct custody *c, struct custody
 
 	work_forgive(w); /* what was noted on the way */
 	*refusal = (struct custody_refusal){.connection_id = demand->connection_id,
-		.was_busy = demand->renewal.outcome == CUSTODY_BUSY};
+		.was_busy = demand->renewal.outcome == CUSTODY_BUSY,
+		.quota_s = custody_judge_quota_left_s(&demand->renewal)};
 	err = custody_refusal_read(w, c, refusal);
 	if (err)
 		return err;

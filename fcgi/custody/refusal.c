@@ -14,6 +14,10 @@ struct reason {
 	int64_t most_s;
 };
 
+#define QUOTA "The provider's quota of renewals is used up for now."
+
+/* who asks out of turn leaves no trace of it in the row */
+static const struct reason quota = {"quota", QUOTA, MOST_S};
 static const struct reason busy = {NULL, "It is being renewed, or about to be.", BUSY_S};
 static const struct reason doubt = {
 	NULL, "It is in doubt until the refresher has tried it.", TRIED_S};
@@ -24,13 +28,15 @@ static const struct reason lately = {NULL, "The last try was a moment ago.", TRI
 static const struct reason *reason_of(const struct custody_refusal *refusal)
 {
 	static const struct reason deferrals[] = {
-		{"quota", "The provider's quota of renewals is used up for now.", MOST_S},
+		{"quota", QUOTA, MOST_S},
 		{"rate", "The provider asked for patience.", MOST_S},
 		{"refusal", "The provider refused once; it is asked again to be sure.", MOST_S},
 		{"backoff", "The last try failed.", TRIED_S},
 	};
 	const struct store_look *look = &refusal->look;
 
+	if (refusal->quota_s)
+		return &quota;
 	if (look->is_leased)
 		return &busy;
 	if (text_equal(refusal->status, "quarantined"))
@@ -56,8 +62,10 @@ static void judge(struct custody_refusal *refusal)
 	refusal->needs_person = text_equal(refusal->status, "missing") ||
 				text_equal(refusal->status, "invalid") ||
 				(!refusal->look.is_renewable && reason != &doubt);
-	refusal->retry_after_s =
-		within(reason->deferred_by ? refusal->look.next_in_s : 0, reason->most_s);
+	refusal->retry_after_s = within(reason == &quota      ? refusal->quota_s
+					: reason->deferred_by ? refusal->look.next_in_s
+							      : 0,
+		reason->most_s);
 	refusal->what = reason->what;
 }
 

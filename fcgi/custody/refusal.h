@@ -8,7 +8,8 @@
 
 struct custody_refusal {
 	int64_t connection_id;
-	int was_busy; /* it could not be tried, for want of a place or of the lease */
+	int was_busy;    /* it could not be tried, for want of a place or of the lease */
+	int64_t quota_s; /* until the provider's quota has room; 0: that was not the reason */
 	/* answered */
 	struct store_look look;
 	const char *status, *cause; /* of its report */

@@ -19,6 +19,7 @@
 #define DISTRIBUTE_EVERY_MS 10000 /* in a long run; else when all is renewed */
 #define DISTRIBUTE_MS 250         /* while answers may be waiting */
 #define POLL_MS 1000
+#define STOP_MS 2000 /* for the stores of what was on its way when the run was stopped */
 
 static const char *const outcome_names[CUSTODY_OUTCOME_COUNT] = {"renewed", "deferred", "retry",
 	"refused", "dead", "ambiguous", "app", "unreadable", "superseded", "busy", "not_needed"};
@@ -94,9 +95,13 @@ static enum err distribute(struct custody_engine *e, int64_t budget_ms)
 	size_t found = 1;
 	enum err err = ERR_OK;
 
-	while (!err && found && clock_monotonic_ms() - began_ms < budget_ms &&
-		!(e->is_ending && custody_engine_must_stop(e)))
+	while (!err && found) {
+		const int64_t took_ms = clock_monotonic_ms() - began_ms;
+
+		if (took_ms >= budget_ms || (took_ms >= STOP_MS && custody_engine_must_stop(e)))
+			break;
 		err = distribute_batch(e, &found);
+	}
 	if (!found)
 		e->stale_after = 0;
 	e->distributed_ms = clock_monotonic_ms();
@@ -190,7 +195,6 @@ enum err custody_renew_run(struct work *w, const struct custody *c, struct custo
 	run->is_cut_short = !err && custody_engine_must_stop(&e) && !e.polled_ms && !e.is_exhausted;
 	e.stale_after = 0; /* all of them once more, those of before it included */
 	run->not_distributed = 0;
-	e.is_ending = 1;
 	if (!err) /* what a run that is stopped leaves behind is the next one's */
 		err = distribute(&e, INT64_MAX);
 	custody_engine_close(&e);

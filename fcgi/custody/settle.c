@@ -208,7 +208,7 @@ static enum err settle_deferred(
 		if (is_deferred(job))
 			rows[count++] = (struct store_deferred){job->claim.connection_id,
 				job->claim.fence, is_scheduled ? job->judgement.wait_s : -1,
-				is_scheduled ? job->judgement.deferred_by : NULL};
+				is_scheduled ? job->judgement.deferred_by : NULL, !is_scheduled};
 	}
 	return count ? store_renewal_deferred(w, c->db, rows, count) : ERR_OK;
 }

@@ -485,6 +485,7 @@ enum err store_renewal_deferred(
 		jout_int(&j, "fence", rows[i].fence);
 		put_int_or_null(&j, "wait_s", rows[i].wait_s, rows[i].wait_s < 0);
 		jout_text(&j, "deferred_by", rows[i].deferred_by);
+		jout_bool(&j, "is_try", rows[i].is_try);
 		jout_end_object(&j);
 	}
 	jout_end_array(&j);

@@ -138,6 +138,7 @@ struct store_deferred {
 	int64_t connection_id, fence;
 	int64_t wait_s;          /* -1: its time stays */
 	const char *deferred_by; /* or NULL: as it was */
+	int is_try; /* out of turn: it counts as one, lest somebody asks on without a pause */
 };
 
 enum err store_renewal_deferred(struct work *w, struct store_db *db,

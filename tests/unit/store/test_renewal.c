@@ -238,13 +238,13 @@ static void a_failure_without_an_answer_does_not_count(void **state)
 static void every_field_of_a_deferral_is_written(void **state)
 {
 	const struct store_deferred rows[] = {
-		{42, 3, 90, "gate"}, {41, 1, -1, NULL}, {40, 2, 0, "quota"}};
+		{42, 3, 90, "gate", 0}, {41, 1, -1, NULL, 1}, {40, 2, 0, "quota", 0}};
 
 	assert_int_equal(store_renewal_deferred(*state, db, rows, 3), ERR_OK);
 	assert_string_equal(fake_db_param(STMT_RENEWAL_DEFERRED, 0, 1),
-		"[{\"id\":42,\"fence\":3,\"wait_s\":90,\"deferred_by\":\"gate\"},"
-		"{\"id\":41,\"fence\":1,\"wait_s\":null,\"deferred_by\":null},"
-		"{\"id\":40,\"fence\":2,\"wait_s\":0,\"deferred_by\":\"quota\"}]");
+		"[{\"id\":42,\"fence\":3,\"wait_s\":90,\"deferred_by\":\"gate\",\"is_try\":false},"
+		"{\"id\":41,\"fence\":1,\"wait_s\":null,\"deferred_by\":null,\"is_try\":true},"
+		"{\"id\":40,\"fence\":2,\"wait_s\":0,\"deferred_by\":\"quota\",\"is_try\":false}]");
 }
 
 #define CLAIM_ROW(id, ages, ...)                                                                   \
