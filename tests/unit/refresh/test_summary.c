@@ -127,7 +127,8 @@ static void the_document_tells_it_all(void **state)
 		"\"retry\":0,\"refused\":0,\"dead\":3,\"ambiguous\":0,\"app\":0,\"unreadable\":0,"
 		"\"superseded\":0,\"busy\":0,\"not_needed\":0},\"needPerson\":{\"total\":3,"
 		"\"reauthorize\":2,\"fixApp\":1,\"investigate\":0},\"recovered\":{\"spools\":1,"
-		"\"stored\":4,\"ambiguous\":0,\"released\":3,\"left\":0},\"renewalMs\":0,\"stores\":{"
+		"\"stored\":4,\"ambiguous\":0,\"released\":3,\"left\":0},\"renewalMs\":0,"
+		"\"stores\":{"
 		"\"distributed\":6,"
 		"\"behind\":2},\"cutShort\":false}");
 }
@@ -156,7 +157,8 @@ static void the_row_keeps_the_counts(void **state)
 		"\"ambiguous\":0,\"app\":0,\"unreadable\":0,\"superseded\":0,\"busy\":0,"
 		"\"not_needed\":0,\"needPerson\":{\"total\":3,\"reauthorize\":2,\"fixApp\":1,"
 		"\"investigate\":0},\"recovered\":{\"spools\":1,\"stored\":4,\"ambiguous\":0,"
-		"\"released\":3,\"left\":0},\"renewalMs\":0,\"stores\":{\"distributed\":6,\"behind\":2},"
+		"\"released\":3,\"left\":0},\"renewalMs\":0,\"stores\":{\"distributed\":6,"
+		"\"behind\":2},"
 		"\"cutShort\":false}");
 }
 
