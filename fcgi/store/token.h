@@ -70,7 +70,7 @@ struct store_read {
 	const char *client, *provider, *host;
 	const char *known; /* generations the caller has: a PostgreSQL array, "{}" for none */
 	int64_t min_ttl_s;
-	int strict; /* nothing that lives shorter is served */
+	int strict;          /* nothing that lives shorter is served */
 	int may_renew_first; /* what needs a renewal that may be tried now is not served */
 };
 
@@ -81,7 +81,8 @@ struct store_served {
 	const char *token_type, *expires_at, *api_domain, *datacenter;
 	int64_t seconds_left; /* -1: without end */
 	int degraded, served;
-	int needs_renewal; /* which may be tried now, or is under way; nothing was served or noted */
+	int needs_renewal; /* which may be tried now, or is under way; nothing was served or noted
+			    */
 };
 
 /*
