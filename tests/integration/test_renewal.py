@@ -27,6 +27,12 @@ FOREVER = {"times": 0}
 # --- what is due
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_ours(place):
+    """What other tests of the stack left in need of a person would be counted in every exit code."""
+    place.sql("update vestal.connection set removed_at = now() where removed_at is null and (state in ('invalid', 'quarantined'))")
+
+
 def test_due_ones_are_renewed_once(place):
     due, waits = [place.own(), place.own()], place.own()
     listener = place.stack.connect_database()
@@ -217,6 +223,7 @@ def test_answer(place, name):
         place.refresh(*connection.only, "--deadline", "3", expect=None)
         if connection.row()["generation"] == 2:
             break
+    place.refresh(*connection.only)  # the other stores, when that run was cut short
     connection.whole(generation=2)
     connection.serves(connection.books().newest)
 
@@ -410,7 +417,11 @@ DOWN = {
 
 @pytest.fixture
 def crowd(place):
+    """At a provider whose definition is proved: a changed one would be tried on one of them first."""
     connections = place.connect_many("sim_down", 8)
+    prover = place.connect("sim_down")
+    prover.renews()
+    place.retire(prover)
     yield connections
     place.retire(*connections)
 
@@ -820,7 +831,9 @@ def test_random_kills(place):
         generations = [event["generation"] for event in connection.events("token.renewed")]
         assert len(set(generations)) == len(generations), (seed, generations)
         if connection.provider == "sim_strict":
-            assert len(connection.books().reuses()) == losses[connection.id], f"seed {seed}: spent tokens are presented but to settle"
+            # A settling try may be killed as well, and is made again; its answer may have left and met nobody.
+            answered = len(connection.books().reuses(answered=True))
+            assert losses[connection.id] <= answered <= losses[connection.id] + 1, f"seed {seed}: spent tokens are presented but to settle"
     print(f"random kills: {rounds} rounds, seed {seed}, {losses.total()} reported losses")
 
 
