@@ -174,7 +174,9 @@ static size_t room(const struct custody_engine *e)
 		e->concurrency < CUSTODY_CLAIM_MAX ? e->concurrency : CUSTODY_CLAIM_MAX;
 	const size_t wanted = e->concurrency - e->sent + ahead;
 	const size_t empty = e->capacity - e->ready - e->sent - e->done;
-	size_t n = wanted > e->ready ? wanted - e->ready : 0;
+	/* what waits must not keep others away, as long as there is place */
+	const size_t going = e->ready > e->waiting ? e->ready - e->waiting : 0;
+	size_t n = wanted > going ? wanted - going : 0;
 
 	n = n < empty ? n : empty;
 	if (e->is_exhausted || custody_engine_must_stop(e))
@@ -268,6 +270,7 @@ enum err custody_engine_launch(struct custody_engine *e)
 		waiting += (size_t)wait;
 	}
 	count(e);
+	e->waiting = waiting;
 	if (waiting * 4 > e->ready * 3 && e->sent < e->concurrency)
 		give_back(e);
 	return err;

@@ -24,6 +24,7 @@ struct custody_engine {
 	struct custody_job *jobs;
 	size_t capacity, concurrency;
 	size_t ready, sent, done; /* how many there are of each */
+	size_t waiting;           /* of the ready: for another one, or for their provider's share */
 	int64_t after;            /* of CUSTODY_WHY_ALL: the last connection that was looked at */
 	int64_t stale_after, distributed_ms;
 	int64_t polled_ms;  /* when nothing was due; 0: something was */

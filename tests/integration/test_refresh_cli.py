@@ -369,11 +369,11 @@ def test_a_second_signal_ends_it_at_once(place):
     run.process.send_signal(signal.SIGTERM)  # twice at once is once: timeout(1) does so
 
     def ended():
-        run.process.send_signal(signal.SIGINT)
+        run.process.send_signal(signal.SIGTERM)
         return run.process.poll() is not None
 
     eventually(ended, timeout_s=TIMEOUT_S - 0.5)  # before its request has run into its own limit
-    assert run.wait().code == -signal.SIGINT
+    assert run.wait().code == -signal.SIGTERM
     place.sim.control("faults", method="DELETE")
     assert newest_run(place)["has_ended"] is False
     place.refresh(*connection.only, expect=None)  # settles it: the provider does not rotate
