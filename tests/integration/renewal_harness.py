@@ -387,13 +387,13 @@ class Books:
     def state(self, value):
         return self.by_value[value]["state"]
 
-    def reuses(self, answered=False):
-        """Presentations of a refresh token that an earlier one had spent, as seconds since then; of all, or those answered."""
+    def reuses(self):
+        """Presentations of a refresh token that an earlier one had spent: the token, the seconds since then."""
         spent, found = {}, []
         for row in self.asked:
-            if row["token"] in spent and (row["answered"] or not answered):
-                found.append(row["time"] - spent[row["token"]])
-            elif row["token"] not in spent and row["outcome"] == "ok" and self.tokens[row["token"]]["state"] != "live":
+            if row["token"] in spent:
+                found.append((row["token"], row["time"] - spent[row["token"]]))
+            elif row["outcome"] == "ok" and self.tokens[row["token"]]["state"] != "live":
                 spent[row["token"]] = row["time"]
         return found
 

@@ -831,9 +831,9 @@ def test_random_kills(place):
         generations = [event["generation"] for event in connection.events("token.renewed")]
         assert len(set(generations)) == len(generations), (seed, generations)
         if connection.provider == "sim_strict":
-            # A settling try may be killed as well, and is made again; its answer may have left and met nobody.
-            answered = len(connection.books().reuses(answered=True))
-            assert losses[connection.id] <= answered <= losses[connection.id] + 1, f"seed {seed}: spent tokens are presented but to settle"
+            # A settling try may be killed as well, and is made again: tokens are counted, not presentations.
+            reused = {token for token, _ in connection.books().reuses()}
+            assert len(reused) == losses[connection.id], f"seed {seed}: spent tokens are presented but to settle"
     print(f"random kills: {rounds} rounds, seed {seed}, {losses.total()} reported losses")
 
 
@@ -905,21 +905,28 @@ def served(path, connection):
 
 
 def test_failing_connections_do_not_starve_others(place):
-    failing, calm = place.connect_many("sim_noisy", 500), place.connect_many("sim_calm", 20)
+    """Each of 500 is refused slowly; the few of another provider go past them, at their own pace."""
+    failing, calm = place.connect_many("sim_noisy", 500), place.connect_many("sim_calm", 40)
     app_id = failing[0].app_id
-    place.sim.control("settings", {"client_id": app_id, "latency_ms": 300})
+    place.sim.control("settings", {"client_id": app_id, "latency_ms": 1500})
     words = ["general_error", "internal_error", "strange_error", "other_error"]  # no five of a kind: the gate stays open
     place.sim.control("faults", [
         {"at": "token", "grant": "refresh", "client_id": app_id, "times": 1} | zoho(words[n % 4]) for n in range(1000)])  # fmt: skip
     place.make_due(*failing)
-    place.refresh("--provider", "sim_noisy", "--concurrency", "10", "--deadline", "2", expect=None)
-    assert all(connection.row()["generation"] == 1 for connection in failing[:20])
+    place.refresh("--provider", "sim_noisy", "--concurrency", "10", "--deadline", "1", expect=None)
     place.make_due(*failing, *calm)  # of the failing ones some have failed before, others not yet
-    place.refresh("--concurrency", "10", "--deadline", "4", expect=None)
+    place.refresh("--concurrency", "10", "--deadline", "5", expect=None)
     starved = [name for name, count in all_events(calm, "token.renewed").items() if not count]
-    assert not starved, f"{len(starved)} of 20 starved behind 500 that fail"
-    asked = [row for row in place.sim.ledger(app_id)["requests"] if row["grant"] == "refresh"]
-    assert 0 < len(asked) < 500, f"{len(asked)}: the failing ones were no burden"
+    assert not starved, f"{len(starved)} of 40 starved behind 500 that fail"
+
+    def times(app_id):
+        return [row["time"] for row in place.sim.ledger(app_id)["requests"] if row["grant"] == "refresh"]
+
+    assert 0 < len(times(app_id)) < 500, f"{len(times(app_id))}: the failing ones were no burden"
+    took_s = max(times(calm[0].app_id)) - min(times(calm[0].app_id))
+    assert took_s < 2, f"40 renewals of a few milliseconds each took {took_s:.1f} s"
+    place.retire(*failing)
+    place.refresh("--provider", "sim_calm")  # the other stores, which a run that is cut short leaves to the next
     for connection in calm:
         connection.whole(generation=2)
 
