@@ -22,6 +22,14 @@
 
 /* --- opening and closing --------------------------------------------------------------------- */
 
+/* Its answers belong to whoever recovers next, in this process or another: a lock that lives on
+ * would keep them from everybody until the lease is over. */
+static void leave_spool(struct custody_renewer *renewer)
+{
+	vault_spool_close(renewer->spool);
+	renewer->spool = NULL;
+}
+
 /* A spool that an error broke is left to whoever takes over; a new one is made in its place. */
 static enum err make_spool(
 	struct work *w, struct custody_renewer *renewer, struct vault_spool **spool)
@@ -29,10 +37,8 @@ static enum err make_spool(
 	const struct custody *c = renewer->c;
 	enum err err = ERR_OK;
 
-	if (renewer->spool && vault_spool_is_broken(renewer->spool)) {
-		vault_spool_close(renewer->spool);
-		renewer->spool = NULL;
-	}
+	if (renewer->spool && vault_spool_is_broken(renewer->spool))
+		leave_spool(renewer);
 	if (!renewer->spool)
 		err = vault_spool_open(w, c->keyring, conf_text(c->conf, CONF_state_dir),
 			store_audit_host(), renewer->capacity, &renewer->spool);
@@ -78,14 +84,6 @@ enum err custody_engine_open(struct custody_engine *e, struct work *w, const str
 	e->distributed_ms = clock_monotonic_ms();
 	e->jobs = work_alloc(&e->shared, e->capacity * sizeof(*e->jobs));
 	return make_spool(w, c->renewer, &e->shop.spool);
-}
-
-/* Its answers belong to whoever recovers next, in this process or another: a lock that lives on
- * would keep them from everybody until the lease is over. */
-static void leave_spool(struct custody_renewer *renewer)
-{
-	vault_spool_close(renewer->spool);
-	renewer->spool = NULL;
 }
 
 void custody_engine_close(struct custody_engine *e)

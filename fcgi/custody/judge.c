@@ -87,17 +87,10 @@ static void throttled(const struct store_claim *claim, const struct oauth_outcom
 	j->deferred_by = "rate";
 }
 
-/* Whether an answer arrived that neither the definition nor an RFC gives a meaning to, or one that
- * no patience mends. */
-static int needs_a_look(const struct oauth_outcome *outcome)
-{
-	return outcome->is_unknown;
-}
-
 static void failed(const struct store_claim *claim, const struct oauth_outcome *outcome,
 	struct custody_judgement *j)
 {
-	int looked_at = needs_a_look(outcome) && claim->failures + 1 >= CUSTODY_JUDGE_INVESTIGATE;
+	int looked_at = outcome->is_unknown && claim->failures + 1 >= CUSTODY_JUDGE_INVESTIGATE;
 
 	j->outcome = CUSTODY_RETRY;
 	if (!is_quarantined(claim))

@@ -195,19 +195,19 @@ static enum err take(struct work *w, const struct custody *c, struct custody_lan
 	return ERR_OK;
 }
 
-static void leave(struct custody_lane *lane, const void *who)
+static void settle(struct custody_lane *lane, const void *who, enum lane_state state)
 {
-	if (lane->state != LANE_TRYING || lane->who != who)
-		return;
-	lane->state = LANE_UNTRIED;
-	lane->who = NULL;
+	if (lane->state == LANE_TRYING && lane->who == who) {
+		lane->state = state;
+		lane->who = NULL;
+	}
 }
 
 void custody_lane_left(struct custody_lane_pair *pair, const void *who)
 {
 	come_back(pair);
-	leave(pair->provider, who);
-	leave(pair->app, who);
+	settle(pair->provider, who, LANE_UNTRIED);
+	settle(pair->app, who, LANE_UNTRIED);
 }
 
 enum err custody_lane_enter(struct work *w, const struct custody *c, struct custody_lane_pair *pair,
@@ -242,14 +242,6 @@ enum err custody_lane_enter(struct work *w, const struct custody *c, struct cust
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
-
-static void settle(struct custody_lane *lane, const void *who, enum lane_state state)
-{
-	if (lane->state == LANE_TRYING && lane->who == who) {
-		lane->state = state;
-		lane->who = NULL;
-	}
-}
 
 static void shut(struct custody_lane *lane, int64_t wait_s)
 {

@@ -1,24 +1,7 @@
 /* Connections: struct and row. */
 #include "store/connection.h"
 
-#include "base/buf.h"
 #include "store/scope.h"
-
-#include <inttypes.h>
-
-#define IDS_MAX_BYTES ((size_t)1024 * 1024)
-
-const char *store_connection_ids(struct work *w, const int64_t *ids, size_t n)
-{
-	struct buf buf;
-
-	buf_init(&buf, w, IDS_MAX_BYTES);
-	buf_char(&buf, '{');
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&buf, i ? ",%" PRId64 : "%" PRId64, ids[i]);
-	buf_char(&buf, '}');
-	return buf.data;
-}
 
 enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
 	const char *provider, int64_t *id, int *is_new)
@@ -73,8 +56,8 @@ enum err store_connection_lock(
 enum err store_connection_lock_many(
 	struct work *w, struct store_db *db, const int64_t *ids, size_t n)
 {
-	return store_run(w, db, STMT_CONNECTION_LOCK_MANY, NULL,
-		store_text(store_connection_ids(w, ids, n)));
+	return store_run(
+		w, db, STMT_CONNECTION_LOCK_MANY, NULL, store_text(store_id_array(w, ids, n)));
 }
 
 enum err store_connection_lock_all(struct work *w, struct store_db *db, const char *client)
@@ -111,9 +94,8 @@ enum err store_connection_distributed(
 		environments[i] = rows[i].environment;
 	}
 	return store_run(w, db, STMT_CONNECTION_DISTRIBUTED, NULL,
-		store_text(store_connection_ids(w, ids, n)),
-		store_text(store_connection_ids(w, copies, n)),
-		store_text(store_connection_ids(w, environments, n)));
+		store_text(store_id_array(w, ids, n)), store_text(store_id_array(w, copies, n)),
+		store_text(store_id_array(w, environments, n)));
 }
 
 enum err store_connection_held(struct work *w, struct store_db *db, const char *client,

@@ -17,9 +17,6 @@ struct store_grant {
 	int64_t renew_before_s, refresh_period_s;
 };
 
-/* Numbers as the statements take many of them: a PostgreSQL array. Owns: the work. */
-const char *store_connection_ids(struct work *w, const int64_t *ids, size_t n);
-
 /* The connection, made when it is not there. */
 enum err store_connection_ensure(struct work *w, struct store_db *db, const char *client,
 	const char *provider, int64_t *id, int *is_new) MUST_CHECK;

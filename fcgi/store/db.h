@@ -30,6 +30,9 @@ struct store_param store_bool(int value);
 struct store_param store_bytes(const void *bytes, size_t n);
 struct store_param store_null(void);
 
+/* Numbers as the statements take many of them: a PostgreSQL array. Owns: the work. */
+const char *store_id_array(struct work *w, const int64_t *ids, size_t n);
+
 /*
  * A handle that is not connected yet. Returns: ERR_CONFIG for a setting `database` that libpq
  * cannot read or that names a user; ERR_NO_MEMORY. Owns: the caller (store_db_free).

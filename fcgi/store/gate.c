@@ -11,7 +11,7 @@ static struct store_param app_of(const struct store_gate_key *key)
 	return store_int_or_null(key->app_id, key->app_id == 0);
 }
 
-static enum store_gate_state state_of(const char *word)
+enum store_gate_state store_gate_state(const char *word)
 {
 	return text_equal(word, "open")        ? STORE_GATE_OPEN
 	       : text_equal(word, "half_open") ? STORE_GATE_HALF_OPEN
@@ -32,7 +32,7 @@ enum err store_gate_note(struct work *w, struct store_db *db, const struct store
 	if (!err && store_count(rows))
 		*change = (struct store_gate_change){
 			.id = store_get_int(rows, 0, 0),
-			.state = state_of(store_get_text(rows, 0, 1)),
+			.state = store_gate_state(store_get_text(rows, 0, 1)),
 			.opened = store_get_bool(rows, 0, 2),
 			.closed = store_get_bool(rows, 0, 3),
 			.retry_in_s = store_get_int(rows, 0, 4),

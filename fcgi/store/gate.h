@@ -29,6 +29,9 @@ struct store_gate_change {
 	int64_t retry_in_s;
 };
 
+/* The word of a row; any other is STORE_GATE_CLOSED. */
+enum store_gate_state store_gate_state(const char *word);
+
 /* Counts answers. Without bad ones nothing is written to a gate that is closed and calm. */
 enum err store_gate_note(struct work *w, struct store_db *db, const struct store_gate_note *note,
 	struct store_gate_change *change) MUST_CHECK;

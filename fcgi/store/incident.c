@@ -36,8 +36,7 @@ enum err store_incident_resolve(struct work *w, struct store_db *db, const int64
 {
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_INCIDENT_RESOLVE, &rows,
-		store_text(store_connection_ids(w, connection_ids, n)),
-		store_text(w->origin.actor));
+		store_text(store_id_array(w, connection_ids, n)), store_text(w->origin.actor));
 
 	*count = 0;
 	if (err)

@@ -1,8 +1,12 @@
 /* One parameter of a statement, as it travels. */
 #include "store/db.h"
 
+#include "base/buf.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+
+#define IDS_MAX_BYTES ((size_t)1024 * 1024)
 
 struct store_param store_text(const char *value)
 {
@@ -35,4 +39,16 @@ struct store_param store_bool(int value)
 struct store_param store_bytes(const void *bytes, size_t n)
 {
 	return (struct store_param){.value = bytes, .bytes = (int)n};
+}
+
+const char *store_id_array(struct work *w, const int64_t *ids, size_t n)
+{
+	struct buf buf;
+
+	buf_init(&buf, w, IDS_MAX_BYTES);
+	buf_char(&buf, '{');
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&buf, i ? ",%" PRId64 : "%" PRId64, ids[i]);
+	buf_char(&buf, '}');
+	return buf.data;
 }

@@ -7,12 +7,11 @@
 #include "base/jout.h"
 #include "base/text.h"
 #include "store/audit.h"
+#include "store/gate.h"
 #include "store/run.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
-#define IDS_MAX_BYTES ((size_t)STORE_RENEWAL_BATCH_MAX * 24)
 #define ROWS_MAX_BYTES ((size_t)4 * 1024 * 1024)
 #define SEND_BYTES ((size_t)2 * 1024 * 1024) /* from here on, what there is goes first */
 #define EVENT_PARAMS 8
@@ -23,19 +22,6 @@ static enum err check_count(struct work *w, size_t n)
 {
 	return n <= STORE_RENEWAL_BATCH_MAX ? ERR_OK
 					    : work_cause(w, ERR_BUG, "%zu rows at once", n);
-}
-
-/* As PostgreSQL reads an array of numbers. */
-static const char *id_array(struct work *w, const int64_t *ids, size_t n)
-{
-	struct buf buf;
-
-	buf_init(&buf, w, IDS_MAX_BYTES);
-	buf_char(&buf, '{');
-	for (size_t i = 0; i < n; i++)
-		buf_printf(&buf, i ? ",%" PRId64 : "%" PRId64, ids[i]);
-	buf_char(&buf, '}');
-	return buf.data;
 }
 
 static void put_blob(struct jout *j, const char *key, const struct store_sealed *sealed)
@@ -178,13 +164,9 @@ enum {
 
 static struct store_gate read_gate(const struct store_rows *rows, int row, int column)
 {
-	const char *state = store_get_text(rows, row, column + 1);
-
 	return (struct store_gate){
 		.id = store_get_int(rows, row, column),
-		.state = text_equal(state, "open")        ? STORE_GATE_OPEN
-			 : text_equal(state, "half_open") ? STORE_GATE_HALF_OPEN
-							  : STORE_GATE_CLOSED,
+		.state = store_gate_state(store_get_text(rows, row, column + 1)),
 		.retry_in_s = store_get_int(rows, row, column + 2),
 	};
 }
@@ -228,7 +210,7 @@ enum err store_renewal_claim(struct work *w, struct store_db *db, const struct s
 	*count = 0;
 	if (err || n == 0)
 		return err;
-	err = store_run(w, db, STMT_RENEWAL_CLAIM, &rows, store_text(id_array(w, ids, n)),
+	err = store_run(w, db, STMT_RENEWAL_CLAIM, &rows, store_text(store_id_array(w, ids, n)),
 		store_text(lease->owner), store_int(lease->lease_s), store_text(lease->why),
 		store_int_or_null(lease->generation, lease->generation == 0));
 	if (!err && (size_t)store_count(rows) > n)

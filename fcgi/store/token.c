@@ -73,8 +73,8 @@ enum err store_token_current_many(struct work *w, struct store_db *db, const int
 	struct store_current *currents, size_t *count)
 {
 	struct store_rows *rows = NULL;
-	enum err err = store_run(
-		w, db, STMT_TOKEN_CURRENT, &rows, store_text(store_connection_ids(w, ids, n)));
+	enum err err =
+		store_run(w, db, STMT_TOKEN_CURRENT, &rows, store_text(store_id_array(w, ids, n)));
 
 	*count = 0;
 	if (err)
