@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "custody/custody.h"
+#include "custody/caller.h"
 #include "custody/place.h"
 #include "custody/renew.h"
 #include "web/accept.h"
@@ -56,7 +56,9 @@ static enum err serve(struct web_request *r, const char **allow)
 		err = web_gate_admit(r);
 	if (!err)
 		err = web_request_read_fields(r);
-	return err ? err : r->route->handle(r);
+	if (!err)
+		err = r->route->handle(r);
+	return err ? web_gate_confirm(r, err) : ERR_OK;
 }
 
 static void note(const struct web_request *r, enum err err)
@@ -161,8 +163,10 @@ static enum err boot(
 	if (!err && fault)
 		err = work_fail(w, ERR_BUG, "route table: %s", fault);
 	if (!err)
-		err = custody_open(
-			w, conf, "vestal-fcgi", STORE_WORKER, rings, CUSTODY_HEAP_BYTES, &s->c);
+		err = custody_open(w, conf, "vestal-fcgi", STORE_WORKER, rings,
+			s->renews ? CUSTODY_HEAP_BYTES : CUSTODY_HEAP_BYTES / 2, &s->c);
+	if (!err)
+		s->c.callers = custody_callers_new(w);
 	if (!err && s->renews) {
 		s->c.renewer = custody_renewer_new(&s->c, 1);
 		err = s->c.renewer ? ERR_OK : ERR_NO_MEMORY;

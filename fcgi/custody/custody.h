@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 struct custody_renewer;
+struct custody_callers;
 
 struct custody {
 	const struct conf *conf;
@@ -23,6 +24,7 @@ struct custody {
 	struct oauth_providers *providers;
 	struct oauth_http *http;
 	struct custody_renewer *renewer; /* NULL: this program renews nothing */
+	struct custody_callers *callers; /* NULL: this program remembers nobody */
 	gid_t environment_gid;           /* (gid_t)-1: as it is */
 };
 

@@ -46,6 +46,9 @@ static enum err explain(
 	return refuse(w, c, asked, ERR_TOKEN_UNAVAILABLE);
 }
 
+static enum err read_token(struct work *w, const struct custody *c, struct custody_dispense *asked,
+	int may_renew_first);
+
 struct unreadable {
 	const struct custody_dispense *asked;
 	enum err why;
@@ -107,10 +110,27 @@ static enum err unseal(struct work *w, const struct custody *c, struct custody_d
 	return u.why;
 }
 
+/* Nothing is there: neither connection nor client, or the caller is not who he was. */
+static enum err read_nothing(struct work *w, const struct custody *c,
+	struct custody_dispense *asked, int may_renew_first)
+{
+	enum err err;
+
+	if (asked->caller->is_assumed) {
+		err = custody_caller_confirm(w, c, asked->caller);
+		return err ? err : read_token(w, c, asked, may_renew_first);
+	}
+	err = store_client_get(w, c->db, asked->client, NULL);
+	return err ? err : ERR_CONNECTION_UNKNOWN;
+}
+
 static enum err read_token(struct work *w, const struct custody *c, struct custody_dispense *asked,
 	int may_renew_first)
 {
+	const struct custody_caller *caller = asked->caller;
 	const struct store_read read = {
+		.key_id = caller->is_assumed ? caller->key_id : NULL,
+		.key_hash = caller->key_hash,
 		.client = asked->client,
 		.provider = asked->provider->name,
 		.host = store_audit_host(),
@@ -121,11 +141,10 @@ static enum err read_token(struct work *w, const struct custody *c, struct custo
 	};
 	enum err err = store_token_read(w, c->db, &read, &asked->served);
 
-	if (err == ERR_CONNECTION_UNKNOWN) {
-		enum err client = store_client_get(w, c->db, asked->client, NULL);
-
-		return client ? client : err;
-	}
+	if (err == ERR_CONNECTION_UNKNOWN)
+		return read_nothing(w, c, asked, may_renew_first);
+	if (!err)
+		asked->caller->is_assumed = 0;
 	return err;
 }
 

@@ -2,12 +2,14 @@
 #ifndef VESTAL_CUSTODY_DISPENSE_H
 #define VESTAL_CUSTODY_DISPENSE_H
 
+#include "custody/caller.h"
 #include "custody/place.h"
 #include "store/token.h"
 
 #define CUSTODY_MIN_TTL_S 60
 
 struct custody_dispense {
+	struct custody_caller *caller; /* confirmed by the read, if it was assumed */
 	const char *client;
 	const struct oauth_provider *provider;
 	const char *known; /* generations the caller has, as store_read takes them */
@@ -26,7 +28,8 @@ struct custody_dispense {
  * out as degraded while it lives, unless min_ttl_s was asked for. Returns: ERR_RENEWAL_NEEDED when
  * another pool has to renew it, and nothing was given or noted; ERR_CLIENT_UNKNOWN,
  * ERR_CONNECTION_UNKNOWN, ERR_INPUT (min_ttl beyond what the provider grants),
- * ERR_REAUTHORIZATION_REQUIRED, ERR_TOKEN_UNAVAILABLE, ERR_SEALED.
+ * ERR_REAUTHORIZATION_REQUIRED, ERR_TOKEN_UNAVAILABLE, ERR_SEALED, ERR_UNAUTHENTICATED (the caller
+ * was assumed, and is nobody any more).
  */
 enum err custody_dispense(
 	struct work *w, const struct custody *c, struct custody_dispense *asked) MUST_CHECK;

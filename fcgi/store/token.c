@@ -1,6 +1,7 @@
 /* Tokens: struct and row. Sealed bytes pass through and are never opened here. */
 #include "store/token.h"
 
+#include "store/api_key.h"
 #include "store/connection.h"
 
 static struct store_param sealed(const struct store_sealed *sealed)
@@ -107,7 +108,9 @@ enum err store_token_read(struct work *w, struct store_db *db, const struct stor
 		store_text(origin->request_id), store_text(origin->actor),
 		store_text(origin->actor_auth), store_text(origin->address),
 		store_text(origin->user_agent), store_text(read->host),
-		store_bool(read->may_renew_first));
+		store_bool(read->may_renew_first), store_text(read->key_id),
+		read->key_id ? store_bytes(read->key_hash, STORE_API_KEY_HASH_BYTES)
+			     : store_null());
 
 	if (err)
 		return err;

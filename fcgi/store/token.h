@@ -67,6 +67,8 @@ enum err store_token_quarantine(struct work *w, struct store_db *db, int64_t con
 	int64_t generation, int *marked) MUST_CHECK;
 
 struct store_read {
+	const char *key_id;            /* NULL, or the API key that has to be good still */
+	const unsigned char *key_hash; /* its STORE_API_KEY_HASH_BYTES */
 	const char *client, *provider, *host;
 	const char *known; /* generations the caller has: a PostgreSQL array, "{}" for none */
 	int64_t min_ttl_s;
@@ -87,7 +89,7 @@ struct store_served {
 
 /*
  * Reads a token for a service and writes the audit event of it, in one statement and one commit.
- * Returns: ERR_CONNECTION_UNKNOWN.
+ * Returns: ERR_CONNECTION_UNKNOWN, also when the key is not good, or was not used today.
  */
 enum err store_token_read(struct work *w, struct store_db *db, const struct store_read *read,
 	struct store_served *served) MUST_CHECK;

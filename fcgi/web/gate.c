@@ -84,7 +84,7 @@ static enum err admit_key(struct web_request *r)
 	else
 		err = custody_caller_by_key(r->w, r->c,
 			given + sizeof(scheme) - 1 + strspn(given + sizeof(scheme) - 1, " "),
-			&r->caller);
+			r->route->callers & WEB_ASSUMED, &r->caller);
 	if (!err && !(r->route->callers & r->caller.role))
 		err = ERR_FORBIDDEN;
 	if (err == ERR_UNAUTHENTICATED || err == ERR_FORBIDDEN)
@@ -101,6 +101,20 @@ enum err web_gate_admit(struct web_request *r)
 		return ERR_OK;
 	}
 	return admit_key(r);
+}
+
+enum err web_gate_confirm(struct web_request *r, enum err err)
+{
+	enum err caller;
+
+	if (!r->caller.is_assumed)
+		return err;
+	caller = custody_caller_confirm(r->w, r->c, &r->caller);
+	if (caller != ERR_UNAUTHENTICATED)
+		return err;
+	work_forgive(r->w);
+	audit_refusal(r, caller, NULL, NULL);
+	return caller;
 }
 
 enum err web_gate_scope(struct web_request *r, const char *client, const char *provider)

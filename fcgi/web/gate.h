@@ -12,6 +12,12 @@ void web_gate_origin(struct web_request *r);
 enum err web_gate_admit(struct web_request *r) MUST_CHECK;
 
 /*
+ * Who was only assumed is confirmed before he is told err; ERR_UNAUTHENTICATED comes instead of it
+ * when he is nobody any more.
+ */
+enum err web_gate_confirm(struct web_request *r, enum err err) MUST_CHECK;
+
+/*
  * Checks that an object lies in the caller's scope; provider may be NULL. What does not is as
  * unknown as what is not there. Returns: ERR_CLIENT_UNKNOWN.
  */

@@ -74,6 +74,7 @@ enum err web_handle_token(struct web_request *r)
 {
 	const struct web_value *min_ttl = web_request_value(r, "min_ttl");
 	struct custody_dispense asked = {
+		.caller = &r->caller,
 		.client = web_request_text(r, "clientId"),
 		.known = known_generations(r->w, r->raw.if_none_match),
 		.min_ttl_s = min_ttl->text ? min_ttl->number : -1,

@@ -7,8 +7,9 @@
 /* Which workers nginx sends a route to; kept here so that tools/dev/check-routes can compare. */
 enum web_pool { WEB_POOL_FAST, WEB_POOL_PROVIDER, WEB_POOL_FLOW };
 
-/* Who may call, beside the roles of enum custody_role. */
-enum { WEB_BY_STATE = 1 << 8, WEB_BY_MONITOR = 1 << 9 };
+/* Who may call, beside the roles of enum custody_role. WEB_ASSUMED: a key that this worker has
+ * recognised before is confirmed by the very statement that serves it. */
+enum { WEB_BY_STATE = 1 << 8, WEB_BY_MONITOR = 1 << 9, WEB_ASSUMED = 1 << 10 };
 
 typedef enum err web_handler(struct web_request *r);
 

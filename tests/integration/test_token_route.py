@@ -260,7 +260,7 @@ def test_what_a_read_has_tried_first(place):
                     cursor.execute(TABLES[change[0]].format(change[2:]), ids)
                 cursor.execute("set role vestal_worker")
                 cursor.execute("prepare reading as " + text)
-                cursor.execute("execute reading (%s, 'zoho_crm', '{}', 60, false, 'p', 'r-try', 'a', 'b', null, null, 'h', %s)",
+                cursor.execute("execute reading (%s, 'zoho_crm', '{}', 60, false, 'p', 'r-try', 'a', 'b', null, null, 'h', %s, null, null)",
                                (connection.id, asked))  # fmt: skip
                 row = cursor.fetchone()
                 cursor.execute("reset role")
@@ -764,6 +764,53 @@ def test_by_hand_of_a_dead_grant(place):
 
 
 # --- who may
+
+
+def known_key(place, connection, *more):
+    """A service's key that every worker of the pool has recognised before."""
+    key = place.stack.new_key("service", "--client", connection.id, *more)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: connection.token(key=key).status, range(200)))
+    assert set(answers) == {200}
+    return key
+
+
+@pytest.mark.parametrize("end", [
+    "revoked_at = now()", "expires_at = now()", "addresses = '{192.0.2.0/24}'", "hash = sha256('another')",
+])  # fmt: skip
+def test_a_key_that_was_known_ends_at_once(place, end):
+    connection = place.own()
+    key = known_key(place, connection)
+    place.sql(f"update vestal.api_key set {end} where id = %s", key.split("_")[1])
+    served = len(reads(connection))
+    for _ in range(40):
+        connection.token(key=key).problem(401, "unauthenticated")
+    assert len(reads(connection)) == served, "and nothing was read"
+    connection.token(key=key, min_ttl=99_999_999).problem(401, "unauthenticated")
+    other = place.own()
+    other.token(key=key).problem(401, "unauthenticated")
+    refused = place.sql("select distinct reason from vestal.audit_event where action = 'auth.failed' and key_id = %s"
+                        " and reason <> 'client_unknown'", key.split("_")[1])  # fmt: skip
+    assert refused == [("wrong secret",)] if "hash" in end else [("unknown",)]
+
+
+def test_a_known_key_of_yesterday_is_used_today(place):
+    connection = place.own()
+    key = known_key(place, connection)
+    place.sql("update vestal.api_key set last_used_on = current_date - 1 where id = %s", key.split("_")[1])
+    assert connection.token(key=key).status == 200
+    assert place.sql("select last_used_on = current_date from vestal.api_key where id = %s", key.split("_")[1]) == [(True,)]
+
+
+def test_a_known_key_sees_what_is_not_there(place):
+    connection = place.own()
+    key = place.stack.new_key("service", "--all-clients")
+    for _ in range(20):
+        assert connection.token(key=key).status == 200
+    nobody = Tenant.__new__(Tenant)
+    nobody.stack, nobody.id, nobody.provider = place.stack, "nobody-there", "zoho_crm"
+    for _ in range(20):
+        nobody.token(key=key).problem(404, "client_unknown")
 
 
 def test_roles_and_scopes(place):

@@ -42,7 +42,7 @@ static enum err recognise(struct service *s, const char *key, struct custody_cal
 	work_forgive(&s->w);
 	s->w.origin.actor = "anonymous";
 	s->w.origin.address = "192.0.2.1";
-	return custody_caller_by_key(&s->w, &s->c, key, caller);
+	return custody_caller_by_key(&s->w, &s->c, key, 1, caller);
 }
 
 static const char *id_of(struct service *s, const char *key)
@@ -130,6 +130,65 @@ static void the_right_id_with_a_wrong_secret_is_nobody(void **state)
 	unit_same("detail", s->w.detail, NULL);
 	/* the same way of mixing gives a good key when nothing is mixed */
 	assert_int_equal(recognise(s, mixed(s, a, a), &caller), ERR_OK);
+}
+
+static void who_was_recognised_is_assumed_until_he_is_confirmed(void **state)
+{
+	struct service *s = *state;
+	const char *hash, *key = make(s, "service", &hash);
+	struct custody_caller caller;
+
+	s->c.callers = custody_callers_new(&s->w);
+	lay("service", hash, "[\"acme\"]", "t");
+	assert_int_equal(recognise(s, key, &caller), ERR_OK);
+	assert_false(caller.is_assumed);
+	fake_db_forget();
+	assert_int_equal(recognise(s, key, &caller), ERR_OK);
+	assert_int_equal(fake_db_total(), 0);
+	assert_true(caller.is_assumed);
+	assert_int_equal(caller.role, CUSTODY_SERVICE);
+	assert_string_equal(caller.scope.clients[0], "acme");
+	unit_same("actor", s->w.origin.actor, work_printf(&s->w, "key:%s", id_of(s, key)));
+	assert_int_equal(custody_caller_confirm(&s->w, &s->c, &caller), ERR_OK);
+	assert_int_equal(fake_db_count(STMT_API_KEY_GET), 1);
+	assert_false(caller.is_assumed);
+	assert_int_equal(custody_caller_confirm(&s->w, &s->c, &caller), ERR_OK);
+	assert_int_equal(fake_db_count(STMT_API_KEY_GET), 1);
+	s->c.callers = NULL;
+}
+
+static void who_cannot_be_confirmed_is_forgotten(void **state)
+{
+	struct service *s = *state;
+	const char *hash, *key = make(s, "service", &hash);
+	struct custody_caller caller;
+
+	s->c.callers = custody_callers_new(&s->w);
+	lay("service", hash, NULL, "t");
+	assert_int_equal(recognise(s, key, &caller), ERR_OK);
+	assert_int_equal(recognise(s, key, &caller), ERR_OK);
+	assert_true(caller.is_assumed);
+	fake_db_no_rows(STMT_API_KEY_GET);
+	assert_int_equal(custody_caller_confirm(&s->w, &s->c, &caller), ERR_UNAUTHENTICATED);
+	assert_int_equal(caller.role, 0);
+	unit_same("actor", s->w.origin.actor, "anonymous");
+	assert_int_equal(recognise(s, key, &caller), ERR_UNAUTHENTICATED);
+	s->c.callers = NULL;
+}
+
+static void a_known_id_with_another_secret_is_looked_up(void **state)
+{
+	struct service *s = *state;
+	const char *hash_a, *hash_b, *a = make(s, "admin", &hash_a), *b = make(s, "admin", &hash_b);
+	struct custody_caller caller;
+
+	s->c.callers = custody_callers_new(&s->w);
+	lay("admin", hash_a, NULL, "t");
+	assert_int_equal(recognise(s, a, &caller), ERR_OK);
+	fake_db_forget();
+	assert_int_equal(recognise(s, mixed(s, a, b), &caller), ERR_UNAUTHENTICATED);
+	assert_int_equal(fake_db_count(STMT_API_KEY_GET), 1);
+	s->c.callers = NULL;
 }
 
 static void who_is_not_there_is_nobody_and_who_cannot_be_asked_is_an_error(void **state)
@@ -232,6 +291,9 @@ int main(void)
 		SERVICE_TEST(one_wrong_character_costs_no_query),
 		SERVICE_TEST(what_is_no_key_costs_no_query),
 		SERVICE_TEST(the_right_id_with_a_wrong_secret_is_nobody),
+		SERVICE_TEST(who_was_recognised_is_assumed_until_he_is_confirmed),
+		SERVICE_TEST(who_cannot_be_confirmed_is_forgotten),
+		SERVICE_TEST(a_known_id_with_another_secret_is_looked_up),
 		SERVICE_TEST(who_is_not_there_is_nobody_and_who_cannot_be_asked_is_an_error),
 		SERVICE_TEST(the_first_use_of_a_day_is_noted),
 		SERVICE_TEST(roles_are_known_by_name),

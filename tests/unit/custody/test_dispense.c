@@ -41,7 +41,11 @@ static void lay_nothing(struct service *s)
 
 static struct custody_dispense asked_of(struct service *s, const struct custody_places *places)
 {
-	return (struct custody_dispense){.client = "acme",
+	static struct custody_caller caller;
+
+	caller = (struct custody_caller){.role = CUSTODY_SERVICE};
+	return (struct custody_dispense){.caller = &caller,
+		.client = "acme",
 		.provider = oauth_provider_find(s->c.providers, "zoho_crm"),
 		.known = "{}",
 		.min_ttl_s = -1,

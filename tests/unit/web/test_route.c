@@ -28,7 +28,7 @@ static void roles_and_heads_are_what_was_agreed(void **state)
 		{"POST", "/api/zoho/emergency-reauth", A, 0},
 		{"GET", "/api/zoho/emergency-reauth", A, 0},
 		{"GET", "/divine/oauth/health", AOU, 1},
-		{"GET", "/api/oauth/token/:clientId", AS, 0},
+		{"GET", "/api/oauth/token/:clientId", AS | WEB_ASSUMED, 0},
 		{"POST", "/api/oauth/token/:clientId/rejected", AS, 0},
 		{"POST", "/api/oauth/refresh/:clientId", AO, 0},
 		{"GET", "/api/oauth/clients", A, 1},
