@@ -105,6 +105,15 @@ enum err work_cause(struct work *w, enum err err, const char *format, ...)
 	return err;
 }
 
+enum err work_cause_of(struct work *w, enum err err, const struct work *part)
+{
+	if (!err)
+		return ERR_OK;
+	if (part->retry_after_s > w->retry_after_s)
+		w->retry_after_s = part->retry_after_s;
+	return work_cause(w, err, "%s", part->cause ? part->cause : "");
+}
+
 void work_forgive(struct work *w)
 {
 	w->detail = NULL;

@@ -75,6 +75,10 @@ enum err work_fail_field(struct work *w, const char *field, const char *format, 
 enum err work_cause(struct work *w, enum err err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Hands on why a part of the work, which is about to end, failed. Nothing when err is ERR_OK.
+ * Returns err. */
+enum err work_cause_of(struct work *w, enum err err, const struct work *part);
+
 /* Forgets a recorded error, when a unit of work goes on by another way. */
 void work_forgive(struct work *w);
 

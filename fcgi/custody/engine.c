@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "custody/settle.h"
 #include "store/audit.h"
 
 #include <stdlib.h>
@@ -59,13 +58,20 @@ static struct custody_job *free_job(struct custody_engine *e)
 	return NULL;
 }
 
+static int is_token(const struct custody_job *job)
+{
+	return job->judgement.outcome == CUSTODY_RENEWED;
+}
+
 static void count(struct custody_engine *e)
 {
-	e->ready = e->sent = e->done = 0;
+	e->ready = e->sent = e->done = e->unsafe = e->failed = 0;
 	for (size_t i = 0; i < e->capacity; i++) {
 		e->ready += e->jobs[i].stage == CUSTODY_JOB_READY;
+		e->unsafe += e->jobs[i].stage == CUSTODY_JOB_READY && !e->jobs[i].is_durable;
 		e->sent += e->jobs[i].stage == CUSTODY_JOB_SENT;
 		e->done += e->jobs[i].stage == CUSTODY_JOB_DONE;
+		e->failed += e->jobs[i].stage == CUSTODY_JOB_DONE && !is_token(&e->jobs[i]);
 	}
 }
 
@@ -114,64 +120,101 @@ void custody_engine_close(struct custody_engine *e)
 
 /* --- claiming -------------------------------------------------------------------------------- */
 
-enum err custody_engine_claim(
-	struct custody_engine *e, struct custody_claiming *batch, int64_t generation)
+static struct store_lease lease_of(const struct custody_engine *e, int64_t generation)
 {
-	const struct store_lease lease = {vault_spool_name(e->shop.spool),
+	return (struct store_lease){vault_spool_name(e->shop.spool),
 		conf_number(e->c->conf, CONF_lease_s), custody_why_name(e->shop.why), generation};
+}
+
+/* Whatever ends more than one renewal gives the others back. */
+static enum err begin_jobs(struct custody_engine *e, const struct store_claim *claims, size_t n)
+{
 	enum err err = ERR_OK;
 
-	if (batch->asked)
-		err = store_renewal_claim(&batch->w, e->c->db, &lease, batch->ids, batch->asked,
-			batch->claims, &batch->count);
-	for (size_t i = 0; i < batch->count; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct custody_job *job = free_job(e);
 
-		if (!err) {
-			err = custody_job_begin(job, &e->shop, &batch->claims[i]);
-			if (err)
-				work_cause(e->w, err, "%s", job->w.cause ? job->w.cause : "");
+		if (!err && !e->is_broken) {
+			err = custody_job_begin(job, &e->shop, &claims[i]);
+			work_cause_of(e->w, err, &job->w);
 		} else
-			custody_job_decline(job, &e->shop, &batch->claims[i]);
+			custody_job_decline(job, &e->shop, &claims[i]);
 	}
 	count(e);
 	return err;
 }
 
-static enum err find_due(struct custody_engine *e, struct custody_claiming *batch, size_t n)
+enum err custody_engine_claim(
+	struct custody_engine *e, int64_t connection_id, int64_t generation, int *won)
+{
+	const struct store_lease lease = lease_of(e, generation);
+	struct store_claim claim;
+	struct work w;
+	size_t n = 0;
+	enum err err;
+
+	work_begin(&w, work_left_ms(e->w));
+	err = store_renewal_claim(&w, e->c->db, &lease, &connection_id, 1, &claim, &n);
+	work_cause_of(e->w, err, &w);
+	if (!err)
+		err = begin_jobs(e, &claim, n);
+	*won = n > 0;
+	work_end(&w);
+	return err;
+}
+
+static enum err find_due(
+	struct custody_engine *e, struct work *w, size_t n, int64_t *ids, size_t *found)
 {
 	const struct custody_run *run = e->run;
 	enum err err;
 
 	if (e->shop.why == CUSTODY_WHY_DUE)
-		return store_renewal_due(
-			&batch->w, e->c->db, &run->filter, n, batch->ids, &batch->asked);
-	err = store_renewal_all(
-		&batch->w, e->c->db, &run->filter, e->after, n, batch->ids, &batch->asked);
-	if (!err && batch->asked)
-		e->after = batch->ids[batch->asked - 1];
+		return store_renewal_due(w, e->c->db, &run->filter, n, ids, found);
+	err = store_renewal_all(w, e->c->db, &run->filter, e->after, n, ids, found);
+	if (!err && *found)
+		e->after = ids[*found - 1];
 	return err;
 }
 
 /* Many lost races in a row: the others on this work are faster, and do all of it. */
-static void note_finding(struct custody_engine *e, const struct custody_claiming *batch)
+static void note_finding(struct custody_engine *e, size_t found, size_t won)
 {
-	e->polled_ms = batch->asked ? 0 : clock_monotonic_ms();
-	e->lost_races = batch->asked && !batch->count ? e->lost_races + 1 : 0;
-	if (!batch->asked && e->shop.why == CUSTODY_WHY_ALL)
+	e->polled_ms = found ? 0 : clock_monotonic_ms();
+	e->lost_races = found && !won ? e->lost_races + 1 : 0;
+	if (!found && e->shop.why == CUSTODY_WHY_ALL)
 		e->is_exhausted = 1;
 	if (e->lost_races > 20 && e->shop.why == CUSTODY_WHY_DUE)
 		e->polled_ms = clock_monotonic_ms();
+}
+
+static enum err fetch_claims(struct custody_engine *e)
+{
+	const size_t asked = e->claiming_count;
+	struct store_claim claims[CUSTODY_CLAIM_MAX];
+	struct work w;
+	size_t n = 0;
+	enum err err;
+
+	e->claiming_count = 0;
+	work_begin(&w, work_left_ms(e->w));
+	err = store_renewal_claim_fetch(&w, e->c->db, asked, claims, &n);
+	work_cause_of(e->w, err, &w);
+	if (!err)
+		err = begin_jobs(e, claims, n);
+	if (!err)
+		note_finding(e, asked, n);
+	work_end(&w);
+	return err;
 }
 
 /* How many may be claimed now: as many as the provider has place for, and so many ahead that it
  * never runs dry. */
 static size_t room(const struct custody_engine *e)
 {
-	const size_t ahead =
-		e->concurrency < CUSTODY_CLAIM_MAX ? e->concurrency : CUSTODY_CLAIM_MAX;
+	const size_t ahead = custody_renewer_ahead(e->concurrency);
 	const size_t wanted = e->concurrency - e->sent + ahead;
-	const size_t empty = e->capacity - e->ready - e->sent - e->done;
+	const size_t empty = e->capacity - e->ready - e->sent - e->settling_count - e->done;
 	/* what waits must not keep others away, as long as there is place */
 	const size_t going = e->ready > e->waiting ? e->ready - e->waiting : 0;
 	size_t n = wanted > going ? wanted - going : 0;
@@ -180,7 +223,7 @@ static size_t room(const struct custody_engine *e)
 	if (e->is_exhausted || custody_engine_must_stop(e))
 		return 0;
 	/* an answer that finds no place in the secure heap would be lost */
-	if (e->ready + e->sent + e->done && secret_heap_is_tight())
+	if (empty < e->capacity && secret_heap_is_tight())
 		return 0;
 	if (e->polled_ms && (e->sent || e->ready) && clock_monotonic_ms() - e->polled_ms < POLL_MS)
 		return 0;
@@ -197,35 +240,37 @@ static enum err look_for_database(struct custody_engine *e)
 
 	work_begin(&w, POLL_MS);
 	err = store_db_ready(&w, e->c->db);
-	if (err)
-		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_cause_of(e->w, err, &w);
 	work_end(&w);
 	return err;
 }
 
 enum err custody_engine_refill(struct custody_engine *e)
 {
+	const struct store_lease lease = lease_of(e, 0);
 	const size_t n = room(e);
-	struct custody_claiming batch;
+	int64_t ids[CUSTODY_CLAIM_MAX];
+	struct work w;
+	size_t found = 0;
 	enum err err;
 
 	if (e->db_away_ms)
 		return look_for_database(e);
 	if (!n)
 		return ERR_OK;
-	batch.asked = batch.count = 0;
-	work_begin(&batch.w, work_left_ms(e->w));
-	err = store_db_ready(&batch.w, e->c->db);
+	work_begin(&w, work_left_ms(e->w));
+	err = store_db_ready(&w, e->c->db);
 	if (!err)
-		err = find_due(e, &batch, n);
-	if (!err)
-		err = custody_engine_claim(e, &batch, 0);
-	if (!err)
-		note_finding(e, &batch);
-	if (err)
-		work_cause(e->w, err, "%s", batch.w.cause ? batch.w.cause : "");
-	work_end(&batch.w);
-	count(e);
+		err = find_due(e, &w, n, ids, &found);
+	if (!err && found)
+		err = store_renewal_claim_send(&w, e->c->db, &lease, ids, found);
+	if (!err) {
+		e->claiming_count = found;
+		if (!found)
+			note_finding(e, 0, 0);
+	}
+	work_cause_of(e->w, err, &w);
+	work_end(&w);
 	return err;
 }
 
@@ -293,6 +338,7 @@ enum err custody_engine_sync(struct custody_engine *e)
 
 	for (size_t i = 0; !err && i < e->capacity; i++)
 		e->jobs[i].is_durable = 1;
+	count(e);
 	if (!err)
 		return ERR_OK;
 	/* No slot, no request; what was answered still goes to the database. */
@@ -346,8 +392,7 @@ static enum err write_jobs(struct custody_engine *e, struct custody_job *const *
 		report(e, jobs[i], one);
 		custody_job_end(jobs[i], &e->shop, 1);
 	}
-	if (err)
-		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_cause_of(e->w, err, &w);
 	work_end(&w);
 	return err;
 }
@@ -380,20 +425,76 @@ static enum err write_each(struct custody_engine *e, struct custody_job *const *
 	return custody_engine_is_away(err) ? err : ERR_OK;
 }
 
-static enum err settle_some(struct custody_engine *e, struct custody_renewal *one)
+/* What the database refuses for one of them goes one by one. */
+static enum err unless_refused(struct custody_engine *e, struct custody_job *const *jobs, size_t n,
+	struct custody_renewal *one, enum err err)
 {
-	struct custody_job *jobs[CUSTODY_SETTLE_MAX];
-	size_t n = 0;
-	enum err err;
-
-	for (size_t i = 0; i < e->capacity && n < CUSTODY_SETTLE_MAX; i++)
-		if (e->jobs[i].stage == CUSTODY_JOB_DONE)
-			jobs[n++] = &e->jobs[i];
-	err = write_jobs(e, jobs, n, one);
 	if (!err || custody_engine_is_away(err))
 		return err;
 	work_forgive(e->w);
 	return write_each(e, jobs, n, one);
+}
+
+/* Those that are done: tokens, or whatever else there is. */
+static size_t pick(struct custody_engine *e, int tokens, struct custody_job **jobs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < e->capacity && n < CUSTODY_SETTLE_MAX; i++)
+		if (e->jobs[i].stage == CUSTODY_JOB_DONE && is_token(&e->jobs[i]) == tokens)
+			jobs[n++] = &e->jobs[i];
+	return n;
+}
+
+static enum err write_others(struct custody_engine *e, struct custody_renewal *one)
+{
+	struct custody_job *jobs[CUSTODY_SETTLE_MAX];
+	size_t n;
+	enum err err = ERR_OK;
+
+	while (!err && (n = pick(e, 0, jobs)))
+		err = unless_refused(e, jobs, n, one, write_jobs(e, jobs, n, one));
+	return err;
+}
+
+static enum err send_tokens(struct custody_engine *e, struct custody_renewal *one)
+{
+	const size_t n = pick(e, 1, e->settling);
+	struct work w;
+	enum err err;
+
+	if (!n)
+		return ERR_OK;
+	work_begin(&w, writing_ms(e));
+	w.origin = e->w->origin;
+	err = store_db_ready(&w, e->c->db);
+	if (!err)
+		err = custody_settle_send(&w, e->c, e->settling, n, &e->settling_count);
+	if (err)
+		e->settling_count = 0;
+	work_cause_of(e->w, err, &w);
+	work_end(&w);
+	return unless_refused(e, e->settling, n, one, err);
+}
+
+static enum err fetch_tokens(struct custody_engine *e, struct custody_renewal *one)
+{
+	const size_t n = e->settling_count;
+	struct work w;
+	enum err err;
+
+	if (!n)
+		return ERR_OK;
+	e->settling_count = 0;
+	work_begin(&w, writing_ms(e));
+	err = custody_settle_fetch(&w, e->c, e->settling, n);
+	for (size_t i = 0; !err && i < n; i++) {
+		report(e, e->settling[i], one);
+		custody_job_end(e->settling[i], &e->shop, 1);
+	}
+	work_cause_of(e->w, err, &w);
+	work_end(&w);
+	return unless_refused(e, e->settling, n, one, err);
 }
 
 static enum err note_lanes(struct custody_engine *e)
@@ -404,20 +505,54 @@ static enum err note_lanes(struct custody_engine *e)
 	work_begin(&w, writing_ms(e));
 	w.origin = e->w->origin;
 	err = custody_lanes_note(&w, e->c, e->shop.lanes, e->sent == 0);
-	if (err)
-		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_cause_of(e->w, err, &w);
 	work_end(&w);
+	return err;
+}
+
+int custody_engine_is_busy(const struct custody_engine *e)
+{
+	return (e->claiming_count || e->settling_count) && !e->failed &&
+	       !store_db_has_landed(e->c->db);
+}
+
+static enum err land(struct custody_engine *e, struct custody_renewal *one)
+{
+	enum err err = e->claiming_count ? fetch_claims(e) : fetch_tokens(e, one);
+
+	count(e);
+	return err;
+}
+
+enum err custody_engine_land(struct custody_engine *e)
+{
+	return land(e, NULL);
+}
+
+enum err custody_engine_write(struct custody_engine *e)
+{
+	enum err err = write_others(e, NULL);
+
+	if (!err)
+		err = note_lanes(e);
+	if (!err)
+		err = send_tokens(e, NULL);
+	count(e);
 	return err;
 }
 
 enum err custody_engine_settle(struct custody_engine *e, struct custody_renewal *one)
 {
-	enum err err = ERR_OK;
+	enum err err;
 
-	while (!err && e->done) {
-		err = settle_some(e, one);
+	do {
+		err = land(e, one);
+		if (!err)
+			err = write_others(e, one);
+		if (!err)
+			err = send_tokens(e, one);
 		count(e);
-	}
+	} while (!err && (e->settling_count || e->done));
 	return err ? err : note_lanes(e);
 }
 

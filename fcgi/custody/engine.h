@@ -6,8 +6,7 @@
 #define VESTAL_CUSTODY_ENGINE_H
 
 #include "custody/job.h"
-
-#define CUSTODY_CLAIM_MAX 256
+#include "custody/settle.h"
 
 struct custody_renewer {
 	const struct custody *c;
@@ -23,22 +22,18 @@ struct custody_engine {
 	struct custody_run *run; /* NULL: one connection alone */
 	struct custody_job *jobs;
 	size_t capacity, concurrency;
-	size_t ready, sent, done; /* how many there are of each */
-	size_t waiting;           /* of the ready: for another one, or for their provider's share */
-	int64_t after;            /* of CUSTODY_WHY_ALL: the last connection that was looked at */
+	size_t ready, sent, done;                         /* how many there are of each */
+	struct custody_job *settling[CUSTODY_SETTLE_MAX]; /* on their way to the database */
+	size_t settling_count, claiming_count; /* claiming: asked for, and not landed yet */
+	size_t unsafe;                         /* of the ready: their intent is not flushed */
+	size_t failed;                         /* of the done: whatever is not a token */
+	size_t waiting; /* of the ready: for another one, or for their provider's share */
+	int64_t after;  /* of CUSTODY_WHY_ALL: the last connection that was looked at */
 	int64_t stale_after, distributed_ms;
 	int64_t polled_ms;  /* when nothing was due; 0: something was */
 	int64_t db_away_ms; /* since when; 0: it is there */
 	int is_exhausted, lost_races, is_broken;
 	int has_more; /* answers that were not taken in yet */
-};
-
-/* Connections that are wanted, and those that were won. */
-struct custody_claiming {
-	struct work w; /* of one batch */
-	int64_t ids[CUSTODY_CLAIM_MAX];
-	struct store_claim claims[CUSTODY_CLAIM_MAX];
-	size_t asked, count;
 };
 
 /* run NULL: one connection alone. Its spool is made when the renewer has none. Returns: as
@@ -54,11 +49,20 @@ void custody_engine_close(struct custody_engine *e);
 
 int custody_engine_must_stop(const struct custody_engine *e);
 
-/* Claims what stands in batch->ids. generation: as in store_lease. */
+/* Claims one connection, waiting for it; *won: it is ready, or done at once. generation: as in
+ * store_lease. */
 enum err custody_engine_claim(
-	struct custody_engine *e, struct custody_claiming *batch, int64_t generation) MUST_CHECK;
+	struct custody_engine *e, int64_t connection_id, int64_t generation, int *won) MUST_CHECK;
 
-/* Finds and claims more, when so little is ready that the provider could run dry. */
+/*
+ * The database is asked ahead (store/db.h): one thing at a time, and the provider is asked on
+ * meanwhile. Busy: it is at it still, and nothing has failed, which could open a gate and so is
+ * written at once. Land: takes in what it answered, waiting for it where it has not.
+ */
+int custody_engine_is_busy(const struct custody_engine *e);
+enum err custody_engine_land(struct custody_engine *e) MUST_CHECK;
+
+/* Finds more and claims it ahead, when so little is ready that the provider could run dry. */
 enum err custody_engine_refill(struct custody_engine *e) MUST_CHECK;
 
 /* Sends what is ready and durable, as long as there is place at the provider. */
@@ -71,8 +75,12 @@ void custody_engine_collect(struct custody_engine *e);
  * what was ready is given back. */
 enum err custody_engine_sync(struct custody_engine *e) MUST_CHECK;
 
-/* Writes everything that is done, and tells the run, or *one, of it. Returns the database's errors;
- * what is not written stays done. */
+/* Writes what is done, and tells the run: tokens ahead, a batch at a time; whatever else there is
+ * is rare, and waited for. Returns the database's errors; what is not written is done again. */
+enum err custody_engine_write(struct custody_engine *e) MUST_CHECK;
+
+/* Writes everything that is done, waiting for it, and tells the run, or *one, of it. Returns the
+ * database's errors; what is not written stays done. */
 enum err custody_engine_settle(struct custody_engine *e, struct custody_renewal *one) MUST_CHECK;
 
 /* Whether an error of the database passes by itself: away, out of time, or in each other's way. */

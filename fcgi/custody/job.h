@@ -15,7 +15,8 @@ enum custody_job_stage {
 	CUSTODY_JOB_FREE,
 	CUSTODY_JOB_READY, /* its intent is in the spool; durable when is_durable */
 	CUSTODY_JOB_SENT,
-	CUSTODY_JOB_DONE, /* the judgement stands; an answer is durable when is_durable */
+	CUSTODY_JOB_SETTLING, /* done, and on its way to the database */
+	CUSTODY_JOB_DONE,     /* the judgement stands; an answer is durable when is_durable */
 };
 
 struct custody_job {

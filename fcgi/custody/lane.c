@@ -365,21 +365,23 @@ static enum err note(struct work *w, struct store_db *db, void *context)
 	return err;
 }
 
-static enum err resume(
-	struct work *w, const struct custody *c, const struct store_gate_key *key, int64_t spread_s)
+static enum err resume(struct work *w, const struct custody *c, const struct store_gate_key *key,
+	int64_t spread_s, size_t *n)
 {
-	size_t n = 0;
-	enum err err = store_gate_resume(w, c->db, key, spread_s, &n);
+	enum err err = store_gate_resume(w, c->db, key, spread_s, n);
 
 	log_event(LOG_INFO, "gate.resumed", LOG_TEXT("provider", key->provider),
 		LOG_TEXT("datacenter", key->datacenter), LOG_INT("app", key->app_id),
-		LOG_INT("connections", (int64_t)n));
+		LOG_INT("connections", (int64_t)*n));
 	return err;
 }
 
 static enum err apply(struct work *w, const struct custody *c, struct custody_lanes *lanes,
 	struct custody_lane *lane, const struct store_gate_change *change)
 {
+	size_t n = 0;
+	enum err err;
+
 	lane->good = lane->bad = lane->patience_s = 0;
 	lane->noted_ms = clock_monotonic_ms();
 	if (!change->id)
@@ -395,8 +397,10 @@ static enum err apply(struct work *w, const struct custody *c, struct custody_la
 			LOG_INT("seconds", change->retry_in_s));
 	if (!change->closed)
 		return ERR_OK;
-	lanes->resumed_until_ms = lane->noted_ms + RESUME_S * 1000;
-	return resume(w, c, &lane->key, RESUME_S);
+	err = resume(w, c, &lane->key, RESUME_S, &n);
+	if (n)
+		lanes->resumed_until_ms = lane->noted_ms + RESUME_S * 1000;
+	return err;
 }
 
 int64_t custody_lanes_resumed_until_ms(const struct custody_lanes *lanes)
@@ -492,11 +496,11 @@ static enum err resolve_quiet(struct work *w, struct store_db *db, void *context
 static enum err resume_mended(struct work *w, const struct custody *c)
 {
 	struct store_gate_key *keys = NULL;
-	size_t n = 0;
+	size_t n = 0, resumed;
 	enum err err = store_gate_mended(w, c->db, &keys, &n);
 
 	for (size_t i = 0; !err && i < n; i++)
-		err = resume(w, c, &keys[i], 0);
+		err = resume(w, c, &keys[i], 0, &resumed);
 	return err;
 }
 

@@ -10,7 +10,6 @@
 #include "custody/distribute.h"
 #include "custody/engine.h"
 #include "custody/recover.h"
-#include "custody/settle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,8 +81,7 @@ static enum err distribute_batch(struct custody_engine *e, size_t *found)
 		e->run->distributed += (size_t)persisted[i].whole;
 		e->run->not_distributed += (size_t)!persisted[i].whole;
 	}
-	if (err)
-		work_cause(e->w, err, "%s", w.cause ? w.cause : "");
+	work_cause_of(e->w, err, &w);
 	work_end(&w);
 	return err;
 }
@@ -114,7 +112,7 @@ static enum err distribute(struct custody_engine *e, int64_t budget_ms)
  * closed. */
 static int is_finished(const struct custody_engine *e)
 {
-	if (e->ready + e->sent + e->done)
+	if (e->ready + e->sent + e->settling_count + e->claiming_count + e->done)
 		return 0;
 	if (e->is_exhausted || custody_engine_must_stop(e))
 		return 1;
@@ -126,26 +124,38 @@ static int64_t patience_ms(const struct custody_engine *e)
 {
 	if (e->has_more)
 		return 0;
-	if (e->sent || e->db_away_ms)
+	if (e->sent || e->settling_count || e->claiming_count || e->db_away_ms)
 		return POLL_MS / 2;
 	return e->polled_ms ? POLL_MS / 10 : 1;
+}
+
+/*
+ * Gives the database the next thing to do. A flush of the spool costs as much as a commit: answers
+ * wait for it until they can go on to the database, intents are what the provider waits for.
+ */
+static enum err feed(struct custody_engine *e)
+{
+	enum err err = custody_engine_land(e);
+
+	if (!err)
+		err = custody_engine_refill(e);
+	if (e->unsafe || !e->claiming_count) {
+		enum err synced =
+			!err || custody_engine_is_away(err) ? custody_engine_sync(e) : ERR_OK;
+
+		err = synced ? synced : err;
+	}
+	if (!err && !e->claiming_count)
+		err = custody_engine_write(e);
+	return err ? err : custody_engine_launch(e);
 }
 
 static enum err move(struct custody_engine *e)
 {
 	enum err err = custody_engine_launch(e);
 
-	if (!err)
-		err = custody_engine_refill(e);
-	if (!err || custody_engine_is_away(err)) {
-		enum err synced = custody_engine_sync(e);
-
-		err = synced ? synced : err;
-	}
-	if (!err && (!e->has_more || e->done >= CUSTODY_SETTLE_MAX))
-		err = custody_engine_settle(e, NULL);
-	if (!err)
-		err = custody_engine_launch(e);
+	if (!err && !custody_engine_is_busy(e) && (!e->has_more || e->done >= CUSTODY_SETTLE_MAX))
+		err = feed(e);
 	if (!err && clock_monotonic_ms() - e->distributed_ms > DISTRIBUTE_EVERY_MS)
 		err = distribute(e, DISTRIBUTE_MS);
 	return err;
@@ -156,7 +166,7 @@ static enum err turn(struct custody_engine *e)
 	enum err err = custody_engine_bear(e, move(e));
 
 	if (!err && !is_finished(e))
-		err = oauth_http_wait(e->c->http, patience_ms(e), -1);
+		err = oauth_http_wait(e->c->http, patience_ms(e), store_db_fd(e->c->db));
 	custody_engine_collect(e);
 	return err;
 }
@@ -278,13 +288,10 @@ static enum err finish_one(struct custody_engine *e, struct custody_renewal *ren
 static enum err renew_one(struct custody_engine *e, int64_t connection_id, int64_t generation,
 	struct custody_renewal *renewal)
 {
-	struct custody_claiming batch = {.ids = {connection_id}, .asked = 1};
-	enum err err;
+	int won = 0;
+	enum err err = custody_engine_claim(e, connection_id, generation, &won);
 
-	work_begin(&batch.w, work_left_ms(e->w));
-	err = custody_engine_claim(e, &batch, generation);
-	work_end(&batch.w);
-	if (!err && batch.count)
+	if (!err && won)
 		err = finish_one(e, renewal);
 	else if (!err)
 		err = tell_look(e->w, e->c, connection_id, generation, renewal);

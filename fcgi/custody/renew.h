@@ -70,6 +70,13 @@ struct custody_renewer;
 struct custody_renewer *custody_renewer_new(const struct custody *c, size_t concurrency);
 void custody_renewer_free(struct custody_renewer *renewer);
 
+/* How many are claimed before there is place for them, at most: so many more are held at once. */
+#define CUSTODY_CLAIM_MAX 256
+static inline size_t custody_renewer_ahead(size_t concurrency)
+{
+	return concurrency < CUSTODY_CLAIM_MAX ? concurrency : CUSTODY_CLAIM_MAX;
+}
+
 /* Its spool, or NULL while there is none. */
 struct vault_spool;
 struct vault_spool *custody_renewer_spool(const struct custody_renewer *renewer);

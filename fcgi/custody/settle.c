@@ -47,15 +47,59 @@ static enum err row_of(struct work *w, const struct custody *c, const struct cus
 			     &row->refresh_fingerprint);
 }
 
-enum err custody_settle_fresh(struct work *w, const struct custody *c,
-	const struct custody_fresh *const *fresh, size_t n, enum store_settled *settled)
+static enum err rows_of(struct work *w, const struct custody *c,
+	const struct custody_fresh *const *fresh, size_t n, struct store_renewed *rows)
 {
-	struct store_renewed rows[CUSTODY_SETTLE_MAX];
 	enum err err = ERR_OK;
 
 	for (size_t i = 0; !err && i < n; i++)
 		err = row_of(w, c, fresh[i], &rows[i]);
+	return err;
+}
+
+enum err custody_settle_fresh(struct work *w, const struct custody *c,
+	const struct custody_fresh *const *fresh, size_t n, enum store_settled *settled)
+{
+	struct store_renewed rows[CUSTODY_SETTLE_MAX];
+	enum err err = rows_of(w, c, fresh, n, rows);
+
 	return err ? err : store_renewal_renewed(w, c->db, rows, n, settled);
+}
+
+enum err custody_settle_send(struct work *w, const struct custody *c,
+	struct custody_job *const *jobs, size_t n, size_t *sent)
+{
+	const struct custody_fresh *fresh[CUSTODY_SETTLE_MAX];
+	struct store_renewed rows[CUSTODY_SETTLE_MAX];
+	enum err err;
+
+	*sent = 0;
+	for (size_t i = 0; i < n; i++)
+		fresh[i] = &jobs[i]->fresh;
+	err = rows_of(w, c, fresh, n, rows);
+	if (!err)
+		err = store_renewal_send(w, c->db, rows, n, sent);
+	for (size_t i = 0; !err && i < *sent; i++)
+		jobs[i]->stage = CUSTODY_JOB_SETTLING;
+	return err;
+}
+
+enum err custody_settle_fetch(
+	struct work *w, const struct custody *c, struct custody_job *const *jobs, size_t n)
+{
+	enum store_settled settled[CUSTODY_SETTLE_MAX];
+	int64_t ids[CUSTODY_SETTLE_MAX] = {0};
+	enum err err;
+
+	for (size_t i = 0; i < n; i++)
+		ids[i] = jobs[i]->claim.connection_id;
+	err = store_renewal_fetch(w, c->db, ids, n, settled);
+	for (size_t i = 0; i < n; i++) {
+		jobs[i]->stage = CUSTODY_JOB_DONE;
+		if (!err)
+			jobs[i]->settled = settled[i];
+	}
+	return err;
 }
 
 static int is_renewed(const struct custody_job *job)
@@ -66,22 +110,18 @@ static int is_renewed(const struct custody_job *job)
 static enum err settle_renewed(
 	struct work *w, const struct custody *c, struct custody_job *const *jobs, size_t n)
 {
-	const struct custody_fresh *fresh[CUSTODY_SETTLE_MAX];
-	enum store_settled settled[CUSTODY_SETTLE_MAX];
 	struct custody_job *which[CUSTODY_SETTLE_MAX];
-	size_t count = 0;
-	enum err err;
+	size_t count = 0, sent = 0;
+	enum err err = ERR_OK;
 
 	for (size_t i = 0; i < n; i++)
-		if (is_renewed(jobs[i])) {
-			which[count] = jobs[i];
-			fresh[count++] = &jobs[i]->fresh;
-		}
-	if (!count)
-		return ERR_OK;
-	err = custody_settle_fresh(w, c, fresh, count, settled);
-	for (size_t i = 0; !err && i < count; i++)
-		which[i]->settled = settled[i];
+		if (is_renewed(jobs[i]))
+			which[count++] = jobs[i];
+	for (size_t first = 0; !err && first < count; first += sent) {
+		err = custody_settle_send(w, c, &which[first], count - first, &sent);
+		if (!err)
+			err = custody_settle_fetch(w, c, &which[first], sent);
+	}
 	return err;
 }
 

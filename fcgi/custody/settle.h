@@ -14,6 +14,16 @@ enum err custody_settle_fresh(struct work *w, const struct custody *c,
 	const struct custody_fresh *const *fresh, size_t n, enum store_settled *settled) MUST_CHECK;
 
 /*
+ * The same, sent ahead: jobs that were renewed, and are DONE, are SETTLING, as many as one commit
+ * takes. Then, once, what became of them: they are DONE again, job->settled is the answer. Returns
+ * as custody_settle_fresh(); whatever was written then can be written again.
+ */
+enum err custody_settle_send(struct work *w, const struct custody *c,
+	struct custody_job *const *jobs, size_t n, size_t *sent) MUST_CHECK;
+enum err custody_settle_fetch(struct work *w, const struct custody *c,
+	struct custody_job *const *jobs, size_t n) MUST_CHECK;
+
+/*
  * Writes jobs that are DONE, each kind in one commit: job->settled or job->counts is the answer.
  * Refusals that come in a storm are held back here. Returns the database's errors; whatever was
  * written then can be written again.

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "store/role.h"
 #include "store/sqlstate.h"
 #include "store/stmt.h"
 
@@ -19,7 +20,6 @@
 #include <string.h>
 
 #define PARAMS_MAX 24
-#define CONNECT_S "3" /* a host */
 #define ANSWER_MS 10000
 #define RETRY_AFTER_S 5
 
@@ -29,77 +29,30 @@ struct store_db {
 	enum store_role role;
 	int64_t retry_at_ms; /* no connect before this moment */
 	int prepared, listening;
-	int was_noticed; /* the server spoke unasked, and not of a notification */
+	int was_noticed;  /* the server spoke unasked, and not of a notification */
+	PGresult **into;  /* where what is under way leaves its result; NULL: nothing is */
+	PGresult *landed; /* of what was sent ahead, until it is fetched */
+	enum stmt ahead;
+	int64_t landing_by_ms;
 };
-
-struct role_row {
-	const char *user, *program, *options;
-};
-
-#define COMMON_OPTIONS                                                                             \
-	"-c search_path=pg_catalog -c client_min_messages=error -c timezone=UTC "                  \
-	"-c synchronous_commit=on -c jit=off -c lock_timeout=5s -c "                               \
-	"idle_in_transaction_session_timeout=30s "
-
-static const struct role_row roles[] = {
-	[STORE_WORKER] = {"vestal_worker", "vestal-fcgi",
-		COMMON_OPTIONS "-c statement_timeout=15s"},
-	[STORE_REFRESHER] = {"vestal_refresher", "vestal-refresh",
-		COMMON_OPTIONS "-c statement_timeout=30s"},
-	[STORE_OPERATOR] = {"vestal_operator", "vestalctl",
-		COMMON_OPTIONS "-c statement_timeout=0"},
-};
-
-/* --- rows ------------------------------------------------------------------------------------ */
-
-static const PGresult *result_of(const struct store_rows *rows)
-{
-	return (const PGresult *)rows;
-}
-
-int store_count(const struct store_rows *rows)
-{
-	return PQntuples(result_of(rows));
-}
-
-int store_is_null(const struct store_rows *rows, int row, int column)
-{
-	return PQgetisnull(result_of(rows), row, column);
-}
-
-const char *store_get_text(const struct store_rows *rows, int row, int column)
-{
-	return store_is_null(rows, row, column) ? NULL : PQgetvalue(result_of(rows), row, column);
-}
-
-int64_t store_get_int(const struct store_rows *rows, int row, int column)
-{
-	const char *text = store_get_text(rows, row, column);
-
-	return text ? strtoll(text, NULL, 10) : 0;
-}
-
-int store_get_bool(const struct store_rows *rows, int row, int column)
-{
-	return text_equal(store_get_text(rows, row, column), "t");
-}
-
-unsigned char *store_get_bytes(
-	struct work *w, const struct store_rows *rows, int row, int column, size_t *n)
-{
-	const char *text = store_get_text(rows, row, column);
-
-	*n = 0;
-	return text && text_starts(text, "\\x") ? text_unhex(w, text + 2, n) : NULL;
-}
 
 /* --- errors ---------------------------------------------------------------------------------- */
 
-static enum err away(struct work *w, struct store_db *db, enum err err, const char *cause)
+static void disconnect(struct store_db *db)
 {
 	PQfinish(db->connection);
 	db->connection = NULL;
 	db->prepared = db->listening = 0;
+	if (!db->into)
+		return;
+	PQclear(*db->into);
+	*db->into = NULL;
+	db->into = NULL;
+}
+
+static enum err away(struct work *w, struct store_db *db, enum err err, const char *cause)
+{
+	disconnect(db);
 	w->retry_after_s = RETRY_AFTER_S;
 	return work_cause(w, err, "%s", cause);
 }
@@ -178,32 +131,46 @@ static int is_good(const PGresult *result)
 }
 
 /*
- * Reads all results of what was sent. Rows arrive before the commit does: only the end of the last
- * result says that the statement is durable, so nothing is handed out before.
+ * Takes in a result of what was sent, the first fault among them. Rows arrive before the commit
+ * does: only the end of the last result says that the statement is durable, so nothing is handed
+ * out before.
  */
-static enum err collect(struct work *w, struct store_db *db, PGresult **last)
+static void keep(struct store_db *db, PGresult *result)
+{
+	if (!result)
+		db->into = NULL;
+	else if (*db->into && !is_good(*db->into))
+		PQclear(result);
+	else {
+		PQclear(*db->into);
+		*db->into = result;
+	}
+}
+
+/* Whoever needs the connection waits for what is under way on it. */
+static enum err make_way(struct work *w, struct store_db *db)
 {
 	PGresult *result = NULL;
-	enum err err = ERR_OK, wait;
+	enum err err = ERR_OK;
 
-	*last = NULL;
-	while (!(wait = next_result(w, db, &result)) && result) {
-		if (!err && is_good(result)) {
-			PQclear(*last);
-			*last = result;
-			continue;
-		}
+	while (!err && db->into) {
+		err = next_result(w, db, &result);
 		if (!err)
-			err = fault_of(w, db, result);
-		PQclear(result);
-		if (!db->connection)
-			break;
+			keep(db, result);
 	}
-	err = err ? err : wait;
-	if (err) {
-		PQclear(*last);
-		*last = NULL;
-	}
+	return err;
+}
+
+/* Hands *result on, unless it is a fault. */
+static enum err judge(struct work *w, struct store_db *db, PGresult **result)
+{
+	enum err err = ERR_OK;
+
+	if (!*result || is_good(*result))
+		return ERR_OK;
+	err = fault_of(w, db, *result);
+	PQclear(*result);
+	*result = NULL;
 	return err;
 }
 
@@ -212,31 +179,13 @@ static enum err collect(struct work *w, struct store_db *db, PGresult **last)
 static void note(
 	const struct store_db *db, enum log_level level, const char *event, const char *why)
 {
-	log_event(level, event, LOG_TEXT("role", roles[db->role].user), LOG_TEXT("why", why));
-}
-
-/* Each program adds its own user, so that no two roles are ever one by a slip of the configuration.
- */
-static enum err check_conninfo(struct work *w, const struct conf *conf)
-{
-	char *fault = NULL;
-	PQconninfoOption *options = PQconninfoParse(conf_text(conf, CONF_database), &fault);
-	const char *wrong = options ? NULL : "is not a connection string";
-
-	PQfreemem(fault); /* it may repeat a password */
-	for (PQconninfoOption *o = options; o && o->keyword; o++)
-		if (o->val && text_equal(o->keyword, "user"))
-			wrong = "must name no user: each program adds its own";
-	PQconninfoFree(options);
-	return wrong ? work_fail(w, ERR_CONFIG, "setting database %s (set in %s)", wrong,
-			       conf->origin[CONF_database])
-		     : ERR_OK;
+	log_event(level, event, LOG_TEXT("role", store_role_user(db->role)), LOG_TEXT("why", why));
 }
 
 enum err store_db_new(
 	struct work *w, const struct conf *conf, enum store_role role, struct store_db **db)
 {
-	enum err err = check_conninfo(w, conf);
+	enum err err = store_role_check_conninfo(w, conf);
 
 	*db = err ? NULL : calloc(1, sizeof(**db));
 	if (err)
@@ -255,14 +204,15 @@ void store_db_free(struct store_db *db)
 {
 	if (!db)
 		return;
-	PQfinish(db->connection);
+	disconnect(db);
+	PQclear(db->landed);
 	free(db->conninfo);
 	free(db);
 }
 
 const char *store_db_program(const struct store_db *db)
 {
-	return roles[db->role].program;
+	return store_role_program(db->role);
 }
 
 /* Instead of libpq's own, which prints to standard error. */
@@ -274,21 +224,9 @@ static void on_notice(void *handle, const PGresult *notice)
 	db->was_noticed = 1;
 }
 
-/*
- * libpq's own blocking connect: it alone gives each host of the string its time, and goes on to the
- * next when one hangs.
- */
 static enum err connect_now(struct work *w, struct store_db *db)
 {
-	const struct role_row *role = &roles[db->role];
-	/* What stands before dbname may be overruled by the operator's connection string, what
-	 * stands after may not. */
-	const char *const names[] = {"target_session_attrs", "tcp_user_timeout", "connect_timeout",
-		"dbname", "user", "application_name", "options", NULL};
-	const char *const values[] = {"read-write", "10000", CONNECT_S, db->conninfo, role->user,
-		role->program, role->options, NULL};
-
-	db->connection = PQconnectdbParams(names, values, 1);
+	db->connection = store_role_connect(db->role, db->conninfo);
 	if (!db->connection || PQstatus(db->connection) != CONNECTION_OK)
 		return away(w, db, ERR_DB_AWAY, "connect failed");
 	PQsetnonblocking(db->connection, 1);
@@ -318,12 +256,19 @@ static int is_alive(struct store_db *db)
 
 static enum err finish_sent(struct work *w, struct store_db *db, PGresult **last)
 {
-	PGresult *ignored = NULL;
-	enum err err = flush(w, db);
+	PGresult *result = NULL;
+	enum err err;
 
+	db->into = &result;
+	err = flush(w, db);
 	if (!err)
-		err = collect(w, db, last ? last : &ignored);
-	PQclear(ignored);
+		err = make_way(w, db);
+	if (!err)
+		err = judge(w, db, &result);
+	if (last)
+		*last = result;
+	else
+		PQclear(result);
 	return err;
 }
 
@@ -366,9 +311,7 @@ static enum err connect_again(struct work *w, struct store_db *db)
 
 	if (began_ms < db->retry_at_ms)
 		return away(w, db, ERR_DB_AWAY, "connect failed a moment ago");
-	PQfinish(db->connection);
-	db->connection = NULL;
-	db->prepared = db->listening = 0;
+	disconnect(db);
 	err = connect_now(w, db);
 	if (err) {
 		db->retry_at_ms = 2 * clock_monotonic_ms() - began_ms;
@@ -380,6 +323,8 @@ static enum err connect_again(struct work *w, struct store_db *db)
 
 enum err store_db_ready_bare(struct work *w, struct store_db *db)
 {
+	if (make_way(w, db)) /* whoever sent it hears of it */
+		work_forgive(w);
 	return is_alive(db) ? ERR_OK : connect_again(w, db);
 }
 
@@ -420,10 +365,13 @@ static enum err send(struct work *w, struct store_db *db, enum stmt stmt,
 {
 	const char *values[PARAMS_MAX];
 	int lengths[PARAMS_MAX], formats[PARAMS_MAX], sent;
+	enum err err = make_way(w, db);
 
 	if (n > PARAMS_MAX || (int)n != store_stmts[stmt].params)
 		return work_cause(w, ERR_BUG, "%s takes %d parameters", store_stmts[stmt].name,
 			store_stmts[stmt].params);
+	if (err)
+		return err;
 	if (!db->connection)
 		return away(w, db, ERR_DB_AWAY, "not connected");
 	for (size_t i = 0; i < n; i++) {
@@ -464,6 +412,52 @@ enum err store_db_run(struct work *w, struct store_db *db, enum stmt stmt, struc
 	return ERR_OK;
 }
 
+enum err store_db_send(struct work *w, struct store_db *db, enum stmt stmt,
+	const struct store_param *params, size_t n)
+{
+	enum err err = send(w, db, stmt, params, n);
+
+	PQclear(db->landed);
+	db->landed = NULL;
+	db->into = err ? NULL : &db->landed;
+	db->ahead = stmt;
+	db->landing_by_ms = clock_monotonic_ms() + ANSWER_MS;
+	return explain(stmt, w, err ? err : flush(w, db));
+}
+
+int store_db_has_landed(struct store_db *db)
+{
+	if (db->into && !PQconsumeInput(db->connection)) /* what came before that is there */
+		db->landing_by_ms = 0;
+	while (db->into && !PQisBusy(db->connection))
+		keep(db, PQgetResult(db->connection));
+	return !db->into || clock_monotonic_ms() >= db->landing_by_ms;
+}
+
+int store_db_fd(const struct store_db *db)
+{
+	return db->into ? PQsocket(db->connection) : -1;
+}
+
+enum err store_db_fetch(struct work *w, struct store_db *db, struct store_rows **rows)
+{
+	PGresult *landed;
+	enum err err = db->into && clock_monotonic_ms() >= db->landing_by_ms
+			       ? away(w, db, ERR_DB_TIMEOUT, "no answer")
+			       : make_way(w, db);
+
+	landed = db->landed;
+	db->landed = NULL;
+	if (!err)
+		err = landed ? judge(w, db, &landed)
+			     : work_cause(w, ERR_DB_AWAY, "the connection was lost over it");
+	if (err)
+		return explain(db->ahead, w, err);
+	work_defer(w, release, landed);
+	*rows = (struct store_rows *)landed;
+	return ERR_OK;
+}
+
 enum err store_db_each(struct work *w, struct store_db *db, enum stmt stmt,
 	const struct store_param *params, size_t n, store_row_fn *fn, void *context)
 {
@@ -484,20 +478,27 @@ enum err store_db_each(struct work *w, struct store_db *db, enum stmt stmt,
 	return explain(stmt, w, err ? err : wait);
 }
 
-enum err store_db_script(struct work *w, struct store_db *db, const char *script)
+static enum err run_text(struct work *w, struct store_db *db, const char *text, PGresult **last)
 {
+	enum err err = make_way(w, db);
+
+	if (err)
+		return err;
 	if (!db->connection)
 		return away(w, db, ERR_DB_AWAY, "not connected");
-	return PQsendQuery(db->connection, script) ? finish_sent(w, db, NULL)
-						   : fault_of(w, db, NULL);
+	return PQsendQuery(db->connection, text) ? finish_sent(w, db, last) : fault_of(w, db, NULL);
+}
+
+enum err store_db_script(struct work *w, struct store_db *db, const char *script)
+{
+	return run_text(w, db, script, NULL);
 }
 
 /* PostgreSQL answers the commit of a transaction that had failed with a rollback, and no error. */
 static enum err commit(struct work *w, struct store_db *db)
 {
 	PGresult *last = NULL;
-	enum err err = PQsendQuery(db->connection, "commit") ? finish_sent(w, db, &last)
-							     : fault_of(w, db, NULL);
+	enum err err = run_text(w, db, "commit", &last);
 
 	if (!err && !text_equal(PQcmdStatus(last), "COMMIT"))
 		err = work_cause(w, ERR_BUG, "a failed transaction was committed");

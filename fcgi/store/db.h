@@ -67,6 +67,22 @@ enum err store_db_check(struct work *w, struct store_db *db) MUST_CHECK;
 enum err store_db_run(struct work *w, struct store_db *db, enum stmt stmt, struct store_rows **rows,
 	const struct store_param *params, size_t n) MUST_CHECK;
 
+/*
+ * Sends one statement ahead: it is under way, and the caller goes on. Whatever else is run on the
+ * connection meanwhile waits for it first. Then store_db_fetch() once, which waits for its end, 10
+ * seconds after it was sent at most, and returns as store_db_run(); nobody knows whether it was
+ * committed when that is ERR_DB_AWAY or ERR_DB_TIMEOUT. Not in a transaction.
+ */
+enum err store_db_send(struct work *w, struct store_db *db, enum stmt stmt,
+	const struct store_param *params, size_t n) MUST_CHECK;
+enum err store_db_fetch(struct work *w, struct store_db *db, struct store_rows **rows) MUST_CHECK;
+
+/* Whether store_db_fetch() has nothing to wait for; never waits. */
+int store_db_has_landed(struct store_db *db);
+
+/* What can be read when there is more of what was sent ahead; -1: nothing is under way. */
+int store_db_fd(const struct store_db *db);
+
 /* Runs one statement and hands over row after row as they arrive; rows holds one row and ends with
  * the call. */
 typedef enum err store_row_fn(struct work *w, const struct store_rows *row, void *context);

@@ -201,18 +201,26 @@ static enum err read_claim(
 	return read_ages(w, store_get_text(rows, row, CLAIM_MINT_AGES), claim);
 }
 
-enum err store_renewal_claim(struct work *w, struct store_db *db, const struct store_lease *lease,
-	const int64_t *ids, size_t n, struct store_claim *claims, size_t *count)
+enum err store_renewal_claim_send(struct work *w, struct store_db *db,
+	const struct store_lease *lease, const int64_t *ids, size_t n)
 {
-	struct store_rows *rows = NULL;
+	const struct store_param params[] = {store_text(store_id_array(w, ids, n)),
+		store_text(lease->owner), store_int(lease->lease_s), store_text(lease->why),
+		store_int_or_null(lease->generation, lease->generation == 0)};
 	enum err err = check_count(w, n);
 
+	return err ? err
+		   : store_db_send(
+			     w, db, STMT_RENEWAL_CLAIM, params, sizeof(params) / sizeof(*params));
+}
+
+enum err store_renewal_claim_fetch(
+	struct work *w, struct store_db *db, size_t n, struct store_claim *claims, size_t *count)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_db_fetch(w, db, &rows);
+
 	*count = 0;
-	if (err || n == 0)
-		return err;
-	err = store_run(w, db, STMT_RENEWAL_CLAIM, &rows, store_text(store_id_array(w, ids, n)),
-		store_text(lease->owner), store_int(lease->lease_s), store_text(lease->why),
-		store_int_or_null(lease->generation, lease->generation == 0));
 	if (!err && (size_t)store_count(rows) > n)
 		err = work_cause(w, ERR_BUG, "more claims than were asked for");
 	for (int i = 0; !err && i < store_count(rows); i++)
@@ -220,6 +228,18 @@ enum err store_renewal_claim(struct work *w, struct store_db *db, const struct s
 	if (!err)
 		*count = (size_t)store_count(rows);
 	return err;
+}
+
+enum err store_renewal_claim(struct work *w, struct store_db *db, const struct store_lease *lease,
+	const int64_t *ids, size_t n, struct store_claim *claims, size_t *count)
+{
+	enum err err;
+
+	*count = 0;
+	if (n == 0)
+		return ERR_OK;
+	err = store_renewal_claim_send(w, db, lease, ids, n);
+	return err ? err : store_renewal_claim_fetch(w, db, n, claims, count);
 }
 
 enum err store_renewal_release(struct work *w, struct store_db *db, const char *owner, size_t *n)
@@ -354,49 +374,65 @@ static enum store_settled settled_by(const char *word)
 					      : STORE_SUPERSEDED;
 }
 
-static enum err send_renewed(struct work *w, struct store_db *db, const struct buf *json,
-	const struct store_renewed *renewed, size_t n, enum store_settled *settled)
+/* Tokens of the largest kind, hundreds of them, go in more than one commit: repeating is harmless.
+ */
+enum err store_renewal_send(struct work *w, struct store_db *db, const struct store_renewed *rows,
+	size_t n, size_t *sent)
 {
 	struct store_param params[EVENT_PARAMS];
-	struct store_rows *rows = NULL;
-	enum err err;
+	struct buf json;
+	struct jout j;
+	enum err err = check_count(w, n);
 
-	if (json->overflow)
+	*sent = 0;
+	if (err)
+		return err;
+	buf_init(&json, w, ROWS_MAX_BYTES);
+	jout_init(&j, &json);
+	jout_array(&j, NULL);
+	while (*sent < n && json.len < SEND_BYTES)
+		put_renewed(&j, &rows[(*sent)++]);
+	jout_end_array(&j);
+	if (json.overflow)
 		return work_cause(w, ERR_BUG, "a renewed token is too large");
-	set_event_params(w, db, json->data, params);
-	err = store_db_run(w, db, STMT_RENEWAL_RENEWED, &rows, params, EVENT_PARAMS);
+	set_event_params(w, db, json.data, params);
+	return store_db_send(w, db, STMT_RENEWAL_RENEWED, params, EVENT_PARAMS);
+}
+
+enum err store_renewal_fetch(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	enum store_settled *settled)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_db_fetch(w, db, &rows);
+
 	for (size_t i = 0; !err && i < n; i++)
 		settled[i] = STORE_GONE;
 	for (int row = 0; !err && row < store_count(rows); row++)
 		for (size_t i = 0; i < n; i++)
-			if (renewed[i].connection_id == store_get_int(rows, row, 0))
+			if (ids[i] == store_get_int(rows, row, 0))
 				settled[i] = settled_by(store_get_text(rows, row, 1));
 	return err;
 }
 
-/* Tokens of the largest kind, hundreds of them, go in more than one commit: repeating is harmless.
- */
 enum err store_renewal_renewed(struct work *w, struct store_db *db,
 	const struct store_renewed *rows, size_t n, enum store_settled *settled)
 {
-	struct buf json;
-	struct jout j;
-	size_t first = 0;
+	int64_t ids[STORE_RENEWAL_BATCH_MAX];
+	size_t sent = 0;
 	enum err err = check_count(w, n);
 
-	buf_init(&json, w, ROWS_MAX_BYTES);
-	for (size_t i = 0; !err && i < n; i++) {
-		if (i == first) {
-			buf_clear(&json);
-			jout_init(&j, &json);
-			jout_array(&j, NULL);
-		}
-		put_renewed(&j, &rows[i]);
-		if (i + 1 < n && json.len < SEND_BYTES)
-			continue;
-		jout_end_array(&j);
-		err = send_renewed(w, db, &json, &rows[first], i + 1 - first, &settled[first]);
-		first = i + 1;
+	for (size_t i = 0; !err && i < n; i++)
+		ids[i] = rows[i].connection_id;
+	for (size_t first = 0; !err && first < n; first += sent) {
+		struct work part; /* large */
+
+		work_begin(&part, work_left_ms(w));
+		part.origin = w->origin;
+		err = store_renewal_send(&part, db, &rows[first], n - first, &sent);
+		if (!err)
+			err = store_renewal_fetch(&part, db, &ids[first], sent, &settled[first]);
+		work_cause_of(w, err, &part);
+		work_end(&part);
 	}
 	return err;
 }

@@ -72,6 +72,12 @@ struct store_lease {
 enum err store_renewal_claim(struct work *w, struct store_db *db, const struct store_lease *lease,
 	const int64_t *ids, size_t n, struct store_claim *claims, size_t *count) MUST_CHECK;
 
+/* The same, sent ahead (store/db.h) and fetched; n as it was sent. */
+enum err store_renewal_claim_send(struct work *w, struct store_db *db,
+	const struct store_lease *lease, const int64_t *ids, size_t n) MUST_CHECK;
+enum err store_renewal_claim_fetch(struct work *w, struct store_db *db, size_t n,
+	struct store_claim *claims, size_t *count) MUST_CHECK;
+
 /* Why a connection is as it is, for whoever did not get it. */
 struct store_look {
 	int64_t generation; /* 0: it holds no token */
@@ -111,7 +117,14 @@ enum store_settled {
 	STORE_GONE,       /* the connection is not there any more */
 };
 
-/* Stores them with their events, in one commit; settled[i] says what became of rows[i]. */
+/* Sends as many of them as one commit takes, with their events, ahead (store/db.h); then fetches
+ * what became of those: settled[i], by the connection ids[i]. */
+enum err store_renewal_send(struct work *w, struct store_db *db, const struct store_renewed *rows,
+	size_t n, size_t *sent) MUST_CHECK;
+enum err store_renewal_fetch(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	enum store_settled *settled) MUST_CHECK;
+
+/* Both, for all of them: settled[i] says what became of rows[i]. */
 enum err store_renewal_renewed(struct work *w, struct store_db *db,
 	const struct store_renewed *rows, size_t n, enum store_settled *settled) MUST_CHECK;
 

@@ -262,6 +262,8 @@ def test_what_waited_goes_on(rows, refresher):
         "for something else": rows.add(provider=provider, deferred_by="'rate'", next_refresh_at=soon),
         "elsewhere": rows.add(provider=provider, datacenter="eu", deferred_by="'gate'", next_refresh_at=soon),
         "at another provider": rows.add(deferred_by="'gate'", next_refresh_at=soon),
+        "somebody's": rows.add(
+            provider=provider, deferred_by="'gate'", next_refresh_at=soon, lease_owner="'a'", lease_until="now() + interval '1 minute'"),
         "with nothing to renew": rows.add(provider=provider, deferred_by="'gate'", next_refresh_at="null"),
     }
     before = {name: rows.connection(ids[0])._replace(now=None) for name, ids in others.items()}

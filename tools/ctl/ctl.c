@@ -5,6 +5,7 @@
 #include "base/jin.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "ctl/explain.h"
 #include "store/audit.h"
 #include "store/migrate.h"
 #include "store/scope.h"
@@ -192,24 +193,7 @@ void ctl_close(struct ctl *ctl)
 
 const char *ctl_explain(struct ctl *ctl, enum err err)
 {
-	struct work *w = ctl->w;
-	const char *text = err_title(err);
-
-	if (w->detail)
-		return w->detail;
-	if (w->fault_count)
-		return work_printf(w, "%s %s", w->faults[0].field, w->faults[0].reason);
-	if (w->cause)
-		text = work_printf(w, "%s (%s)", text, w->cause);
-	if (err == ERR_SCHEMA_MISMATCH)
-		return work_printf(w,
-			"%s: this program's version is %d; vestalctl migrate brings "
-			"an older one up to it",
-			text, STORE_SCHEMA_VERSION);
-	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && ctl->conf.origin[CONF_database])
-		return work_printf(w, "%s: see setting database (set in %s)", text,
-			ctl->conf.origin[CONF_database]);
-	return text;
+	return ctl_explain_fault(ctl->w, &ctl->conf, err);
 }
 
 void ctl_note(const char *format, ...)

@@ -6,14 +6,15 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ctl/explain.h"
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/run.h"
 
 #include <inttypes.h>
 
-#define JOB_HEAP_BYTES ((size_t)64 * 1024) /* with those that wait before and after it */
-#define JOBS_AHEAD 64                      /* claimed before there is place for them */
+#define JOB_HEAP_BYTES ((size_t)64 * 1024) /* with what waits for the database after it */
+#define AHEAD_LEAST ((size_t)64) /* a few renewals, and many tokens for the other stores */
 #define KEEP_RUNS_DAYS 90
 #define KEEP_ATTEMPTS_DAYS 90
 #define SWEEP_MOST 1000
@@ -32,36 +33,23 @@ struct run {
 
 size_t refresh_run_heap_bytes(int64_t concurrency)
 {
+	const size_t sent = (size_t)concurrency, ahead = custody_renewer_ahead(sent);
+	const size_t jobs = sent + (ahead > AHEAD_LEAST ? ahead : AHEAD_LEAST);
 	size_t bytes = CUSTODY_HEAP_BYTES;
 
-	while (bytes < ((size_t)concurrency + JOBS_AHEAD) * JOB_HEAP_BYTES &&
-		bytes < REFRESH_HEAP_MAX_BYTES)
+	while (bytes < jobs * JOB_HEAP_BYTES && bytes < REFRESH_HEAP_MAX_BYTES)
 		bytes *= 2;
 	return bytes;
 }
 
 const char *refresh_run_explain(struct work *w, const struct conf *conf, enum err err)
 {
-	const char *text = err_title(err);
+	const char *text = ctl_explain_fault(w, conf, err);
 
-	if (w->detail)
-		return w->detail;
-	if (w->fault_count)
-		return work_printf(w, "%s %s", w->faults[0].field, w->faults[0].reason);
-	if (w->cause)
-		text = work_printf(w, "%s (%s)", text, w->cause);
-	if (err == ERR_SCHEMA_MISMATCH)
-		return work_printf(w,
-			"%s: this program's version is %d; vestalctl migrate brings an older one "
-			"up to it",
-			text, STORE_SCHEMA_VERSION);
-	if (err == ERR_IO && conf->text[CONF_state_dir])
-		return work_printf(w, "%s: is %s/spool there, writable and not full?", text,
-			conf_text(conf, CONF_state_dir));
-	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && conf->origin[CONF_database])
-		return work_printf(w, "%s: see setting database (set in %s)", text,
-			conf->origin[CONF_database]);
-	return text;
+	if (err != ERR_IO || w->detail || w->fault_count || !conf->text[CONF_state_dir])
+		return text;
+	return work_printf(w, "%s: is %s/spool there, writable and not full?", text,
+		conf_text(conf, CONF_state_dir));
 }
 
 /* Keeps the first fault for the end; the run goes on, or does not. Returns err. */

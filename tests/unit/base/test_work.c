@@ -42,6 +42,26 @@ static void the_first_detail_and_cause_stay(void **state)
 	assert_string_equal(w->cause, "code x");
 }
 
+static void a_part_hands_on_why_it_failed(void **state)
+{
+	struct work *w = *state, part;
+
+	work_begin(&part, 1000);
+	work_cause(&part, ERR_IO, "why");
+	part.retry_after_s = 5;
+	assert_int_equal(work_cause_of(w, ERR_OK, &part), ERR_OK);
+	assert_null(w->cause);
+	assert_int_equal(work_cause_of(w, ERR_IO, &part), ERR_IO);
+	work_end(&part);
+	assert_string_equal(w->cause, "why");
+	assert_int_equal(w->retry_after_s, 5);
+	work_forgive(w);
+	work_begin(&part, 1000);
+	assert_int_equal(work_cause_of(w, ERR_DB, &part), ERR_DB);
+	work_end(&part);
+	assert_string_equal(w->cause, "");
+}
+
 static void forgiving_forgets_all_of_it(void **state)
 {
 	struct work *w = *state;
@@ -105,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(releases_the_newest_first_and_once),
 		UNIT_TEST(the_first_detail_and_cause_stay),
+		UNIT_TEST(a_part_hands_on_why_it_failed),
 		UNIT_TEST(forgiving_forgets_all_of_it),
 		UNIT_TEST(field_faults_are_kept_up_to_their_ceiling),
 		cmocka_unit_test(time_left_never_falls_below_nothing),

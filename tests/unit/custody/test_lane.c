@@ -1,6 +1,7 @@
 /* Who goes first and who waits, within a run; and what a gate is told. */
 #include "../support/service.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "custody/lane.h"
 
@@ -242,8 +243,26 @@ static void a_gate_that_closes_resolves_its_incident_and_wakes_who_waited(void *
 	note(&st);
 	assert_int_equal(fake_db_count(STMT_INCIDENT_RESOLVE_GATE), 1);
 	assert_int_equal(fake_db_count(STMT_GATE_RESUME), 1);
+	assert_int_equal(custody_lanes_resumed_until_ms(st.lanes), 0); /* there was nobody */
 	st.claim.provider_gate.state = STORE_GATE_CLOSED;
 	assert_int_equal(enter(&st, &first, &wait_s), CUSTODY_PASS_GO);
+}
+
+static void a_run_waits_for_those_that_its_gate_woke(void **state)
+{
+	struct stage st = begin(state, 1);
+	int first;
+	int64_t wait_s, now_ms = clock_monotonic_ms();
+
+	st.claim.provider_gate = (struct store_gate){5, STORE_GATE_OPEN, 0, st.provider->version};
+	FAKE_DB_ROW(STMT_GATE_TRY, "5");
+	enter(&st, &first, &wait_s);
+	answer(&st, &first, OAUTH_OK, "");
+	lay_note("closed", "f", "t", NULL);
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "60");
+	FAKE_DB_ROW(STMT_GATE_RESUME, "2");
+	note(&st);
+	assert_true(custody_lanes_resumed_until_ms(st.lanes) >= now_ms + 15000);
 }
 
 static void a_doubted_app_holds_everybody_else_until_it_is_proved(void **state)
@@ -344,6 +363,7 @@ int main(void)
 		SERVICE_TEST(only_who_wins_the_gate_may_try),
 		SERVICE_TEST(an_app_that_was_refused_is_proved_by_a_made_up_code_first),
 		SERVICE_TEST(a_gate_that_closes_resolves_its_incident_and_wakes_who_waited),
+		SERVICE_TEST(a_run_waits_for_those_that_its_gate_woke),
 		SERVICE_TEST(a_doubted_app_holds_everybody_else_until_it_is_proved),
 		SERVICE_TEST(throttling_of_an_app_shuts_it_only_when_it_is_said_again_and_again),
 		SERVICE_TEST(codes_are_counted_apart),

@@ -248,7 +248,8 @@ static void the_heap_is_as_large_as_the_run(void **state)
 	static const struct {
 		int64_t concurrency;
 		size_t mebibytes;
-	} cases[] = {{1, 8}, {50, 8}, {64, 8}, {65, 16}, {200, 32}, {500, 64}, {1000, 128}};
+	} cases[] = {
+		{1, 8}, {50, 8}, {64, 8}, {65, 16}, {192, 32}, {200, 32}, {500, 64}, {1000, 128}};
 
 	(void)state;
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++)
