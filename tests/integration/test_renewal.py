@@ -695,6 +695,68 @@ def test_database_stopped_for_long(place, interrupted, mode):
     stored_as_answered(place, connections)
 
 
+@contextmanager
+def half_written(place):
+    """A run whose first token is on its way to the database and does not arrive, and that asks the provider on meanwhile."""
+    connections = place.connect_many("sim_quick", 4)
+    first, *others = connections
+    first.fault(mode="hang", **FOREVER)
+    place.make_due(*connections)
+    place.sql("update vestal.connection set next_refresh_at = now() - interval '1 minute' where client_id = %s", first.id)
+    run = place.start("--provider", "sim_quick", "--concurrency", "2", **PATIENT)
+    first.wait_for_hang()
+    database = place.stack.connect_database()
+    try:
+        database.cursor().execute(
+            "begin; select from vestal.connection where client_id = %s for update", (first.id,))  # fmt: skip
+        place.sim.control("faults", method="DELETE")
+        held = eventually(lambda: held_statement(place), timeout_s=4)
+        eventually(lambda: all(len(connection.books().asked) == 1 for connection in others), timeout_s=4)
+        assert held_statement(place) == held, "nobody else was asked before it was given up"
+        yield connections, run, held[0][0]
+    finally:
+        database.close()
+
+
+def held_statement(place):
+    """(backend, since when) of the refresher's statement that waits for a row."""
+    return place.sql("select pid, query_start from pg_stat_activity"
+                     " where application_name = 'vestal-refresh' and wait_event_type = 'Lock'")  # fmt: skip
+
+
+def test_a_token_on_its_way_to_the_database_holds_nobody_up(place):
+    with half_written(place) as (connections, run, _):
+        pass
+    assert run.wait().code in (0, 2)
+    stored_as_answered(place, connections)
+
+
+def test_the_database_lost_over_a_token_on_its_way(place):
+    """Its commit was not done, and those of nobody else were sent: all of them are, once."""
+    with half_written(place) as (connections, run, backend):
+        place.sql("select pg_terminate_backend(%s)", backend)
+        eventually(lambda: backend not in [pid for pid, _ in held_statement(place)])
+    assert run.wait().code in (0, 2)
+    stored_as_answered(place, connections)
+
+
+def test_the_answer_lost_to_tokens_on_their_way(place):
+    """Their commit was done, and nobody heard of it: it is not done again."""
+    connections = place.connect_many("sim_quick", 4)
+    place.make_due(*connections)
+    assert place.refresh("--provider", "sim_quick", "--concurrency", "4", cut="K9", expect=None).code in (0, 2)
+    stored_as_answered(place, connections)
+
+
+def test_the_run_killed_over_a_token_on_its_way(place):
+    """What it had sent is written or not; what it had answered is in the spool."""
+    with half_written(place) as (connections, run, _):
+        eventually(lambda: place.answers_spooled() == len(connections))
+        assert run.kill().code == -signal.SIGKILL
+    place.refresh(expect=None)
+    stored_as_answered(place, connections)
+
+
 def test_no_database_no_request(place):
     connection = place.connect("sim_strict")
     place.make_due(connection)

@@ -1,7 +1,8 @@
 /*
- * Notifications through the door to libpq, against a server that the test plays itself, because no
- * real one says things at a chosen moment: in the middle of an answer, behind it, with its last
- * words. What each of them must not do: get lost, cost the connection, or stay in the socket.
+ * Notifications, and statements that are sent ahead, through the door to libpq, against a server
+ * that the test plays itself, because no real one says things at a chosen moment: in the middle of
+ * an answer, behind it, with its last words. What each of them must not do: get lost, cost the
+ * connection, or stay in the socket.
  */
 #include "../support/unit.h"
 
@@ -10,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +32,8 @@ struct seen {
 	int connections;
 	volatile int asked, said; /* queries, and answers with all that is behind them */
 	char queries[1024];       /* a line each */
+	char manner[32];          /* of answering what was prepared */
+	volatile int is_held;     /* it answers when this is over */
 };
 
 /* What it says to one query: up to `later` at once, the rest when that was read. */
@@ -63,6 +67,25 @@ static void greet(struct speech *speech)
 	SAY_PARAMETER(speech, "default_transaction_read_only", "off");
 	SAY_PARAMETER(speech, "in_hot_standby", "off");
 	say(speech, 'Z', "I", 1);
+}
+
+/* To what was sent ahead: one row, and that it is committed. */
+static void answer_ahead(struct speech *speech, const char *manner)
+{
+	speech->hangs_up = strstr(manner, "hang up") != NULL;
+	if (strstr(manner, "nothing"))
+		return;
+	say(speech, '1', "", 0);
+	say(speech, '2', "", 0);
+	if (strstr(manner, "refuse"))
+		SAY(speech, 'E', "SERROR\0VERROR\0C23505\0Mno\0");
+	else {
+		say(speech, 'T', "\0\1n\0\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0", 22);
+		say(speech, 'D', "\0\1\0\0\0\00242", 8);
+		SAY(speech, 'C', "SELECT 1");
+	}
+	if (!strstr(manner, "half"))
+		say(speech, 'Z', "I", 1);
 }
 
 static void answer(struct speech *speech, const char *query)
@@ -130,12 +153,19 @@ static void converse(int fd, struct seen *seen)
 		return;
 	greet(&speech);
 	while (deliver(fd, &speech, seen) && hear(fd, 1, &type, text, sizeof(text)) &&
-		type == 'Q') {
-		strncat(seen->queries, text, sizeof(seen->queries) / 2);
+		type != 'X') {
+		speech = (struct speech){.n = 0};
+		if (type != 'Q' && type != 'S') /* parse, bind, describe, execute */
+			continue;
+		strncat(seen->queries, type == 'Q' ? text : "ahead", sizeof(seen->queries) / 2);
 		strncat(seen->queries, "\n", 2);
 		seen->asked++;
-		speech = (struct speech){.n = 0};
-		answer(&speech, text);
+		while (seen->is_held)
+			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		if (type == 'Q')
+			answer(&speech, text);
+		else
+			answer_ahead(&speech, seen->manner);
 	}
 }
 
@@ -427,6 +457,109 @@ static void a_wait_ends_with_the_work(void **state)
 	unit_same("what is there already", payload, "behind");
 }
 
+/* --- what is sent ahead ----------------------------------------------------------------------- */
+
+static void send_ahead(struct scene *s, const char *manner, int held)
+{
+	snprintf(s->seen->manner, sizeof(s->seen->manner), "%s", manner);
+	s->seen->is_held = held;
+	assert_int_equal(store_db_send(&s->w, s->db, STMT_SCHEMA_LATEST, NULL, 0), ERR_OK);
+}
+
+static void is_fetched(struct scene *s)
+{
+	struct store_rows *rows = NULL;
+
+	assert_int_equal(store_db_fetch(&s->w, s->db, &rows), ERR_OK);
+	assert_int_equal(store_get_int(rows, 0, 0), 42);
+	assert_int_equal(store_db_fd(s->db), -1);
+}
+
+static void is_lost(struct scene *s, enum err err)
+{
+	struct store_rows *rows = NULL;
+
+	assert_int_equal(store_db_fetch(&s->w, s->db, &rows), err);
+	assert_null(rows);
+	assert_int_equal(store_db_fd(s->db), -1);
+}
+
+/* As a loop waits for it, at its descriptor. */
+static void wait_for_landing(struct scene *s)
+{
+	while (!store_db_has_landed(s->db)) {
+		struct pollfd fd = {.fd = store_db_fd(s->db), .events = POLLIN};
+
+		assert_true(poll(&fd, 1, 10000) > 0);
+	}
+}
+
+static void what_is_sent_ahead_keeps_nobody(void **state)
+{
+	struct scene *s = *state;
+
+	send_ahead(s, "", 1);
+	while (!s->seen->asked)
+		nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+	assert_false(store_db_has_landed(s->db));
+	assert_true(store_db_fd(s->db) >= 0);
+	s->seen->is_held = 0;
+	wait_for_landing(s);
+	is_fetched(s);
+	send_ahead(s, "", 0);
+	is_fetched(s); /* which waits for it */
+	same_connection(s);
+}
+
+static void others_wait_for_what_is_under_way(void **state)
+{
+	struct scene *s = *state;
+
+	send_ahead(s, "", 0);
+	assert_int_equal(store_db_script(&s->w, s->db, "another"), ERR_OK);
+	assert_true(store_db_has_landed(s->db));
+	is_fetched(s);
+	send_ahead(s, "", 0);
+	same_connection(s);
+	is_fetched(s);
+	unit_same("queries", s->seen->queries, "ahead\nanother\nahead\n");
+}
+
+/* Rows come before the commit does. */
+static void what_is_sent_ahead_is_lost_with_the_connection(void **state)
+{
+	static const char *const ways[] = {"nothing, hang up", "half, hang up"};
+	struct scene *s = *state;
+	int connections = 1;
+
+	for (size_t i = 0; i < UNIT_COUNT(ways); i++) {
+		send_ahead(s, ways[i], 0);
+		wait_for_landing(s);
+		is_lost(s, ERR_DB_AWAY);
+		assert_int_equal(store_db_ready_bare(&s->w, s->db), ERR_OK);
+		assert_int_equal(s->seen->connections, ++connections);
+		send_ahead(s, ways[i], 0);
+		assert_int_equal(store_db_ready_bare(&s->w, s->db), ERR_OK); /* somebody else */
+		assert_int_equal(s->seen->connections, ++connections);
+		is_lost(s, ERR_DB_AWAY);
+		assert_int_equal(store_db_script(&s->w, s->db, "goes on"), ERR_OK);
+		assert_int_equal(s->seen->connections, connections);
+	}
+}
+
+static void what_is_sent_ahead_can_be_refused(void **state)
+{
+	struct scene *s = *state;
+
+	send_ahead(s, "refuse", 0);
+	wait_for_landing(s);
+	is_lost(s, ERR_EXISTS);
+	send_ahead(s, "refuse", 0);
+	same_connection(s);
+	is_lost(s, ERR_EXISTS);
+	same_connection(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +575,10 @@ int main(void)
 		DB_TEST(told_before_it_was_lost),
 		DB_TEST(the_list_of_channels_is_closed),
 		DB_TEST(a_wait_ends_with_the_work),
+		DB_TEST(what_is_sent_ahead_keeps_nobody),
+		DB_TEST(others_wait_for_what_is_under_way),
+		DB_TEST(what_is_sent_ahead_is_lost_with_the_connection),
+		DB_TEST(what_is_sent_ahead_can_be_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
