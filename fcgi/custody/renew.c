@@ -44,7 +44,7 @@ struct custody_renewer *custody_renewer_new(const struct custody *c, size_t conc
 		return NULL;
 	renewer->c = c;
 	renewer->concurrency = concurrency;
-	renewer->capacity = concurrency > 1 ? 2 * concurrency + CUSTODY_CLAIM_MAX : 1;
+	renewer->capacity = concurrency > 1 ? concurrency + 2 * CUSTODY_CLAIM_MAX : 1;
 	return renewer;
 }
 
