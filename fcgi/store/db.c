@@ -1,7 +1,7 @@
 /*
- * libpq's only door. It decides how long to wait, when to connect again, and which error an
- * SQLSTATE is; it does not know what any statement is for. Every wait has the work's deadline, so a
- * database that hangs costs one request.
+ * libpq's only door, with role.c and rows.c. It decides how long to wait, when to connect again,
+ * and which error an SQLSTATE is; it does not know what any statement is for. Every wait has the
+ * work's deadline, so a database that hangs costs one request.
  */
 #include "store/db.h"
 
