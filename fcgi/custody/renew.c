@@ -152,9 +152,10 @@ static enum err feed(struct custody_engine *e)
 
 static enum err move(struct custody_engine *e)
 {
+	const int is_early = e->has_more && e->done < CUSTODY_SETTLE_MAX && !e->db_away_ms;
 	enum err err = custody_engine_launch(e);
 
-	if (!err && !custody_engine_is_busy(e) && (!e->has_more || e->done >= CUSTODY_SETTLE_MAX))
+	if (!err && !is_early && !custody_engine_is_busy(e))
 		err = feed(e);
 	if (!err && clock_monotonic_ms() - e->distributed_ms > DISTRIBUTE_EVERY_MS)
 		err = distribute(e, DISTRIBUTE_MS);
