@@ -95,9 +95,9 @@ def test_a_short_life_has_a_short_margin(place):
 
 def test_overlapping_runs_share_the_work(place):
     connections = place.connect_many("sim_crowd", 24)
-    place.sim.control("settings", {"client_id": connections[0].app_id, "latency_ms": 60})
+    place.sim.control("settings", {"client_id": connections[0].app_id, "latency_ms": 150})
     other = place.another_host("second")
-    for _ in range(3 if LONG else 1):
+    for turn in range(10):  # a host that starts late may find nothing left
         asked = {c.id: len(c.books().asked) for c in connections}
         place.make_due(*connections)
         runs = [place.start("--provider", "sim_crowd", "--concurrency", "4", **how) for how in ({}, {}, other, other)]
@@ -105,8 +105,10 @@ def test_overlapping_runs_share_the_work(place):
         assert [one.code for one in done] == [0] * 4, done
         place.refresh("--provider", "sim_crowd")
         assert {c.id: len(c.books().asked) for c in connections} == {name: n + 1 for name, n in asked.items()}
-    hosts = place.sql("select distinct r.host from vestal.audit_event e join vestal.refresh_run r on r.id::text = e.run_id"
-                      " where e.action = 'token.renewed' and e.client_id = any (%s)", [c.id for c in connections])  # fmt: skip
+        hosts = place.sql("select distinct r.host from vestal.audit_event e join vestal.refresh_run r on r.id::text = e.run_id"
+                          " where e.action = 'token.renewed' and e.client_id = any (%s)", [c.id for c in connections])  # fmt: skip
+        if len(hosts) == 2 and turn >= (2 if LONG else 0):
+            break
     assert len(hosts) == 2, f"one host did all: {hosts}"
     assert all(c.row()["lease_owner"] is None for c in connections)
 
