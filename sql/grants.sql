@@ -23,13 +23,14 @@ grant select, insert (id, name), update (name, removed_at) on vestal.client to v
 grant select on vestal.app to vestal_worker;
 grant select, insert (client_id, provider), update (app_id, datacenter, api_domain, scope, kept, passive,
 	last_generation, state, cause, failures, last_error_code, last_error_at, last_refreshed_at, last_proved_at,
-	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at, fence, lease_owner, lease_until, tried_at,
+	next_refresh_at, overdue_at, copy_generation, environment_generation, removed_at, account_fingerprint, fence, lease_owner, lease_until, tried_at,
 	deferred_by, refusals, ambiguous_at, mints, undistributed)
 	on vestal.connection to vestal_worker;
 grant select, insert, delete, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_worker;
 grant select, insert on vestal.token_history to vestal_worker;
-grant select, insert, update (ended_at, outcome) on vestal.authorization_attempt to vestal_worker;
+grant select, insert, update (ended_at, outcome, held_sealed, held_until, held_asked_at)
+	on vestal.authorization_attempt to vestal_worker;
 grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
 	on vestal.incident to vestal_worker;
 grant insert, select (message_id) on vestal.outbox to vestal_worker; -- on conflict reads what it names
@@ -47,7 +48,7 @@ grant select, update (api_domain, scope, last_generation, state, cause, failures
 grant select, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_refresher;
 grant select, insert, delete, update (ended_at, exit_code, counts, error) on vestal.refresh_run to vestal_refresher;
-grant select, delete, update (ended_at, outcome) on vestal.authorization_attempt to vestal_refresher;
+grant select, delete, update (ended_at, outcome, held_sealed) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;
 grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outbox to vestal_refresher;
 
@@ -55,7 +56,7 @@ grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outb
 grant select, insert (id, name), update (name, removed_at) on vestal.client to vestal_operator;
 grant select, insert, update (oauth_client_id, secret_sealed, generation, redirect_uri, params, secret_ends_on,
 	updated_at) on vestal.app to vestal_operator;
-grant select, insert (client_id, provider), update (removed_at) on vestal.connection to vestal_operator;
+grant select, insert (client_id, provider), update (removed_at, account_fingerprint) on vestal.connection to vestal_operator;
 grant select (connection_id, generation, access_fingerprint, refresh_fingerprint, token_type, issued_at, expires_at,
 	granted_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_operator;
 grant select on vestal.incident, vestal.connection_report, vestal.refresh_run to vestal_operator;

@@ -93,6 +93,12 @@ enum err work_fail_field(struct work *w, const char *field, const char *format, 
 	return ERR_INPUT;
 }
 
+void work_tell(struct work *w, const char *name, const char *value)
+{
+	if (w->told_count < WORK_TOLD_MAX)
+		w->told[w->told_count++] = (struct told){name, work_strdup(w, value)};
+}
+
 enum err work_cause(struct work *w, enum err err, const char *format, ...)
 {
 	va_list args;
@@ -119,5 +125,6 @@ void work_forgive(struct work *w)
 	w->detail = NULL;
 	w->cause = NULL;
 	w->fault_count = 0;
+	w->told_count = 0;
 	w->retry_after_s = 0;
 }

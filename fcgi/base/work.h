@@ -12,6 +12,7 @@
 
 #define WORK_CEILING_BYTES ((size_t)64 * 1024 * 1024)
 #define WORK_FIELD_FAULTS_MAX 32
+#define WORK_TOLD_MAX 4
 
 /* Who asked, as the audit trail records it. Texts live at least as long as the unit of work; any
  * may be NULL. */
@@ -28,6 +29,11 @@ struct field_fault {
 	const char *field, *reason;
 };
 
+/* A word of an answer that a program reads besides the detail: the fingerprint of an account. */
+struct told {
+	const char *name, *value;
+};
+
 struct work_cleanup;
 
 struct work {
@@ -39,6 +45,8 @@ struct work {
 	const char *cause;   /* for our log: a closed word or a code, no secret either */
 	struct field_fault faults[WORK_FIELD_FAULTS_MAX];
 	size_t fault_count;
+	struct told told[WORK_TOLD_MAX]; /* members of the problem answer */
+	size_t told_count;
 	unsigned retry_after_s; /* for answers that say when to come back; 0: not said */
 };
 
@@ -70,6 +78,10 @@ enum err work_fail(struct work *w, enum err err, const char *format, ...)
 /* Records a fault of one input field. Returns ERR_INPUT. */
 enum err work_fail_field(struct work *w, const char *field, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Records a member of the problem answer; the name is a literal. More than WORK_TOLD_MAX are left
+ * out. */
+void work_tell(struct work *w, const char *name, const char *value);
 
 /* Records, for our log only, why: a closed word or a code. Returns err. */
 enum err work_cause(struct work *w, enum err err, const char *format, ...)

@@ -5,18 +5,26 @@
 #include "custody/accept.h"
 
 #include "base/clock.h"
+#include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/account.h"
 #include "custody/token.h"
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/connection.h"
+#include "vault/fingerprint.h"
+
+#define ACCOUNT_DETAIL_MAX_BYTES 256
 
 struct acceptance {
 	const struct custody *c;
 	struct custody_acceptance *asked;
 	const struct secret *refresh; /* the answer's, or the one that is kept; NULL: none */
 	struct store_token row;
+	enum custody_account_is account_is;
+	const char *pinned;  /* before; or NULL */
+	const char *account; /* the fingerprint that is pinned from now on; NULL: as it is */
 };
 
 static struct custody_token_place place_of(
@@ -34,8 +42,71 @@ static enum err seal(struct work *w, const struct acceptance *a, const char *col
 	return custody_token_seal(w, a->c, &place, secret, sealed, fingerprint);
 }
 
+/* --- the account ------------------------------------------------------------------------------ */
+
+static enum err compare_account(struct work *w, struct acceptance *a, const char *pinned)
+{
+	struct custody_acceptance *asked = a->asked;
+	enum err err = custody_account_check(
+		w, a->c, asked->provider, pinned, asked->account, asked->accept_account);
+
+	a->pinned = pinned;
+	a->account_is = custody_account_compare(a->c, pinned, asked->account);
+	a->account = asked->account ? vault_fingerprint(w, a->c->keyring, asked->account) : NULL;
+	if (err == ERR_ACCOUNT_CHANGED) {
+		asked->pinned = pinned;
+		asked->found = a->account;
+	}
+	return !err && asked->account && !a->account ? ERR_KEY_UNKNOWN : err;
+}
+
+static int is_another_account(const struct acceptance *a)
+{
+	return a->account_is == CUSTODY_ACCOUNT_OTHER ||
+	       a->account_is == CUSTODY_ACCOUNT_UNREADABLE;
+}
+
+/* What the trail says of the account; NULL: nothing new. */
+static const char *account_action(const struct acceptance *a)
+{
+	if (is_another_account(a))
+		return "connection.account_changed";
+	if (!a->pinned && a->account)
+		return "connection.account_pinned";
+	return !a->pinned && a->asked->provider->identity.url ? "connection.account_unknown" : NULL;
+}
+
+static enum err tell_account(struct work *w, struct store_db *db, const struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	const char *action = account_action(a);
+	struct buf buf;
+	struct jout j;
+
+	if (!action)
+		return ERR_OK;
+	buf_init(&buf, w, ACCOUNT_DETAIL_MAX_BYTES);
+	jout_init(&j, &buf);
+	jout_object(&j, NULL);
+	jout_text(&j, "pinned", a->pinned);
+	jout_text(&j, "found", a->account);
+	jout_end_object(&j);
+	return store_audit_add(w, db,
+		&(struct store_event){.action = action,
+			.client = asked->client,
+			.provider = asked->provider->name,
+			.connection_id = asked->connection_id,
+			.incident_id = asked->incident_id,
+			.generation = asked->generation,
+			.reason = asked->reason,
+			.detail_json = buf.data});
+}
+
+/* --- the token -------------------------------------------------------------------------------- */
+
 /* A provider that repeats no refresh token means the old one to be kept. Source: RFC 6749
- * section 6. */
+ * section 6. Not for another account, whose grant it is not; and one of a grant whose account was
+ * never asked says nothing of the new one's, nor that of it: nothing is pinned then. */
 static enum err keep_refresh(struct work *w, struct store_db *db, struct acceptance *a)
 {
 	const struct custody_acceptance *asked = a->asked;
@@ -44,12 +115,14 @@ static enum err keep_refresh(struct work *w, struct store_db *db, struct accepta
 	struct secret *refresh = NULL;
 	enum err err = store_token_current(w, db, asked->connection_id, &old);
 
-	if (err || !old.refresh.bytes || old.app_id != asked->app_id ||
+	if (err || is_another_account(a) || !old.refresh.bytes || old.app_id != asked->app_id ||
 		!text_equal(old.datacenter, asked->datacenter))
 		return err;
 	place = place_of(asked, "refresh", old.generation);
 	err = custody_token_open(w, a->c, &place, &old.refresh, &refresh);
 	a->refresh = refresh;
+	if (refresh && !a->pinned)
+		a->account = NULL;
 	if (err == ERR_SEALED) { /* what cannot be read cannot be kept */
 		log_event(LOG_ERROR, "refresh_token.unreadable", LOG_TEXT("client", asked->client),
 			LOG_TEXT("provider", asked->provider->name),
@@ -84,7 +157,7 @@ static enum err put(struct work *w, struct store_db *db, struct acceptance *a)
 }
 
 static enum err grant(struct work *w, struct store_db *db, const struct custody_acceptance *asked,
-	int64_t refresh_period_s)
+	const char *account, int64_t refresh_period_s)
 {
 	const struct store_grant grant = {
 		.app_id = asked->app_id,
@@ -96,6 +169,7 @@ static enum err grant(struct work *w, struct store_db *db, const struct custody_
 		.cause = asked->cause,
 		.renew_before_s = asked->provider->renew_before_s,
 		.refresh_period_s = refresh_period_s,
+		.account = account,
 	};
 
 	return store_connection_granted(w, db, asked->connection_id, &grant);
@@ -114,11 +188,27 @@ static enum err tell(struct work *w, struct store_db *db, const struct acceptanc
 			.fingerprint = a->row.access_fingerprint,
 			.reason = asked->reason});
 
+	if (!err)
+		err = tell_account(w, db, a);
 	if (!err && asked->attempt_id)
 		err = store_attempt_end(w, db, asked->attempt_id, "granted");
 	return err ? err
 		   : store_token_announce(
 			     w, db, asked->client, asked->provider->name, asked->generation);
+}
+
+/* What an attempt keeps for the connection is over when another token comes. */
+static enum err clear_held(struct work *w, struct store_db *db, const struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	int was_there = 0;
+	enum err err =
+		store_attempt_take(w, db, asked->connection_id, asked->held_attempt_id, &was_there);
+
+	if (err || was_there || !asked->held_attempt_id)
+		return err;
+	return work_fail(w, ERR_CONFLICT,
+		"Somebody else has changed the connection meanwhile; look at it again.");
 }
 
 static enum err accept(struct work *w, struct store_db *db, void *context)
@@ -129,6 +219,10 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 	struct store_retired retired;
 	enum err err = store_connection_lock(w, db, asked->connection_id, &connection);
 
+	if (!err)
+		err = compare_account(w, a, connection.account);
+	if (!err)
+		err = clear_held(w, db, a);
 	if (err)
 		return err;
 	asked->generation = connection.last_generation + 1;
@@ -141,7 +235,8 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 	if (!err)
 		err = put(w, db, a);
 	if (!err)
-		err = grant(w, db, asked, conf_number(a->c->conf, CONF_refresh_period_s));
+		err = grant(
+			w, db, asked, a->account, conf_number(a->c->conf, CONF_refresh_period_s));
 	return err ? err : tell(w, db, a);
 }
 

@@ -18,15 +18,24 @@ struct custody_acceptance {
 	int64_t incident_id; /* the one the flow began with; 0: none */
 	int64_t attempt_id;  /* the flow that ends with it; 0: none */
 	int64_t asked_ms;    /* monotonic: before the provider was asked; life counts from there */
+	const struct secret *account; /* of custody_account_ask(); NULL: not known */
+	const char *accept_account;   /* the fingerprint of another account than the pinned one that
+					 an administrator accepts; or NULL */
+	int64_t held_attempt_id; /* the attempt that kept this token (custody/held.h); 0: none */
 	/* answered */
 	int64_t generation;
+	const char *pinned, *found; /* of ERR_ACCOUNT_CHANGED: fingerprints */
 };
 
 /*
  * Stores the token as a new generation, moves the old one into history and writes the audit event,
  * in one transaction; custody_distribute() is due next. An answer without a refresh token keeps the
- * one of a grant that lives. Returns: ERR_CONNECTION_UNKNOWN (also when it was taken away
- * meanwhile), ERR_SEALED, ERR_KEY_UNKNOWN and the database's errors.
+ * one of a grant that lives. The account is compared with the pinned one under the connection's
+ * lock, and pinned where none is (custody/account.h). Whatever is kept for the connection by an
+ * attempt is wiped. Returns: ERR_CONNECTION_UNKNOWN (also when it was taken away meanwhile),
+ * ERR_ACCOUNT_CHANGED and ERR_PROVIDER_UNAVAILABLE as custody_account_check(), ERR_CONFLICT (what
+ * held_attempt_id kept is not there any more), ERR_SEALED, ERR_KEY_UNKNOWN and the database's
+ * errors; nothing is changed then.
  */
 enum err custody_accept(
 	struct work *w, const struct custody *c, struct custody_acceptance *acceptance) MUST_CHECK;

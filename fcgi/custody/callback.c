@@ -10,10 +10,12 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "custody/accept.h"
+#include "custody/account.h"
 #include "custody/app.h"
 #include "custody/ask.h"
 #include "custody/attempt.h"
 #include "custody/flow.h"
+#include "custody/held.h"
 #include "oauth/callback.h"
 #include "store/attempt.h"
 #include "store/audit.h"
@@ -33,6 +35,8 @@ struct ending {
 	const struct oauth_datacenter *datacenter;
 	struct custody_app app;
 	struct oauth_token token;
+	const struct secret *account;
+	struct custody_acceptance acceptance;
 	const char *cause;
 	int64_t asked_ms;
 };
@@ -146,6 +150,11 @@ static enum err prove(struct work *w, struct ending *e)
 	return ERR_OK;
 }
 
+static enum err identify(struct work *w, struct ending *e)
+{
+	return custody_account_ask(w, e->c, &e->app, e->token.access, &e->account);
+}
+
 static const char *kept(struct work *w, const struct ending *e)
 {
 	const struct oauth_words *keep = &e->provider->callback_keep;
@@ -164,7 +173,7 @@ static const char *kept(struct work *w, const struct ending *e)
 
 static enum err keep_token(struct work *w, struct ending *e)
 {
-	struct custody_acceptance acceptance = {
+	e->acceptance = (struct custody_acceptance){
 		.connection_id = e->attempt.connection_id,
 		.app_id = e->app.row.id,
 		.client = e->attempt.client,
@@ -177,11 +186,9 @@ static enum err keep_token(struct work *w, struct ending *e)
 		.incident_id = e->attempt.incident_id,
 		.attempt_id = e->attempt.id,
 		.asked_ms = e->asked_ms,
+		.account = e->account,
 	};
-	enum err err = custody_accept(w, e->c, &acceptance);
-
-	e->asked->generation = acceptance.generation;
-	return err;
+	return custody_accept(w, e->c, &e->acceptance);
 }
 
 static enum err record_failure(struct work *w, struct store_db *db, void *context)
@@ -220,6 +227,29 @@ static enum err fail(struct work *w, struct ending *e, enum err err)
 			LOG_TEXT("request", w->origin.request_id), LOG_TEXT("why", side.cause));
 	work_end(&side);
 	return err;
+}
+
+/* The token of another account waits for an administrator's word. */
+static enum err hold(struct work *w, struct ending *e)
+{
+	const struct custody_acceptance *refused = &e->acceptance;
+	enum err err;
+
+	e->asked->client = e->attempt.client;
+	work_forgive(w);
+	err = custody_held_keep(w, e->c, &e->attempt, refused);
+	if (err)
+		return fail(w, e, err);
+	work_tell(w, "pinned", refused->pinned);
+	work_tell(w, "found", refused->found);
+	return work_fail(w, ERR_ACCOUNT_CHANGED,
+		"The consent was given with another account (%s) than the one that %s is connected "
+		"with (%s). Nothing was changed: the token that was there stays in use. If this "
+		"was the wrong account, start the authorization again and sign in with the right "
+		"one. If the account has really changed, an administrator can accept it within %d "
+		"minutes: POST /api/oauth/accept-account/%s with provider and acceptAccount.",
+		refused->found, e->attempt.client, refused->pinned, CUSTODY_HELD_LIFE_S / 60,
+		e->attempt.client);
 }
 
 /*
@@ -273,7 +303,12 @@ enum err custody_callback(struct work *w, const struct custody *c, struct custod
 	if (!err)
 		err = prove(w, &e);
 	if (!err)
+		err = identify(w, &e);
+	if (!err)
 		err = keep_token(w, &e);
+	if (err == ERR_ACCOUNT_CHANGED)
+		return hold(w, &e);
+	e.asked->generation = e.acceptance.generation;
 	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && e.asked->generation &&
 		was_granted(w, &e))
 		err = ERR_OK;

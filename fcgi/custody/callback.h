@@ -23,7 +23,8 @@ struct custody_callback {
  * Uses up the state, exchanges the code, proves the token, stores and distributes it. Whatever
  * fails, the attempt is over, the token that was there stays, and the audit trail knows. Returns:
  * ERR_STATE_UNKNOWN, ERR_AUTHORIZATION_DENIED, ERR_ISSUER_MISMATCH, ERR_DATACENTER_MISMATCH,
- * ERR_TOKEN_REFUSED, ERR_PROVIDER_UNAVAILABLE, and ERR_INPUT when there is neither code nor error
+ * ERR_TOKEN_REFUSED, ERR_PROVIDER_UNAVAILABLE, ERR_ACCOUNT_CHANGED (the token is kept aside, see
+ * custody/held.h), and ERR_INPUT when there is neither code nor error
  * (the flow is over then too).
  */
 enum err custody_callback(

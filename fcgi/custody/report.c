@@ -40,3 +40,12 @@ void custody_report_json(struct jout *j, const struct store_report *report)
 	jout_end_object(j);
 	jout_end_object(j);
 }
+
+void custody_report_persisted(struct jout *j, const struct custody_persisted *persisted)
+{
+	jout_object(j, "persisted");
+	jout_bool(j, "database", persisted->database);
+	jout_bool(j, "file", persisted->file);
+	jout_bool(j, "environment", persisted->environment);
+	jout_end_object(j);
+}

@@ -4,6 +4,8 @@
 #include "store/audit.h"
 #include "store/run.h"
 
+#include <string.h>
+
 enum err store_attempt_begin(struct work *w, struct store_db *db,
 	const struct store_attempt *attempt, int64_t life_s, const char **expires_at)
 {
@@ -61,6 +63,60 @@ enum err store_attempt_outcome(
 	return err;
 }
 
+enum err store_attempt_hold(struct work *w, struct store_db *db, int64_t id,
+	const struct store_sealed *held, int64_t life_s, int64_t age_s)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_ATTEMPT_HOLD, &rows, store_int(id),
+		store_bytes(held->bytes, held->n), store_int(life_s), store_int(age_s));
+
+	if (!err && store_count(rows) == 0)
+		return work_cause(w, ERR_CONFLICT, "the attempt is over already");
+	return err;
+}
+
+enum err store_attempt_held(struct work *w, struct store_db *db, const char *client,
+	const char *provider, struct store_held *held)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_ATTEMPT_HELD, &rows, store_text(client), store_text(provider));
+	const unsigned char *hash;
+	size_t n = 0;
+
+	if (err)
+		return err;
+	if (store_count(rows) == 0)
+		return ERR_NOT_FOUND;
+	*held = (struct store_held){
+		.attempt_id = store_get_int(rows, 0, 0),
+		.connection_id = store_get_int(rows, 0, 1),
+		.app_id = store_get_int(rows, 0, 2),
+		.incident_id = store_get_int(rows, 0, 3),
+		.age_s = store_get_int(rows, 0, 6),
+		.waits = store_get_bool(rows, 0, 7),
+		.until = store_get_text(rows, 0, 8),
+	};
+	hash = store_get_bytes(w, rows, 0, 4, &n);
+	if (n != sizeof(held->state_hash))
+		return work_cause(w, ERR_BUG, "a state's hash of %zu bytes", n);
+	memcpy(held->state_hash, hash, n);
+	held->sealed.bytes = store_get_bytes(w, rows, 0, 5, &held->sealed.n);
+	return ERR_OK;
+}
+
+enum err store_attempt_take(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t attempt_id, int *was_there)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_ATTEMPT_TAKE, &rows, store_int(connection_id), store_int(attempt_id));
+
+	if (!err)
+		*was_there = store_get_bool(rows, 0, 0);
+	return err;
+}
+
 enum err store_attempt_sweep(struct work *w, struct store_db *db, int64_t flow_s, int64_t keep_days,
 	int64_t most, struct store_swept *swept)
 {
@@ -76,6 +132,7 @@ enum err store_attempt_sweep(struct work *w, struct store_db *db, int64_t flow_s
 	if (!err)
 		*swept = (struct store_swept){.expired = store_get_int(rows, 0, 0),
 			.lost = store_get_int(rows, 0, 1),
-			.forgotten = store_get_int(rows, 0, 2)};
+			.forgotten = store_get_int(rows, 0, 2),
+			.wiped = store_get_int(rows, 0, 3)};
 	return err;
 }

@@ -49,6 +49,7 @@ enum err store_connection_lock(
 		.last_generation = store_get_int(rows, 0, 2),
 		.state = store_get_text(rows, 0, 3),
 		.cause = store_get_text(rows, 0, 4),
+		.account = store_get_text(rows, 0, 5),
 	};
 	return ERR_OK;
 }
@@ -73,7 +74,7 @@ enum err store_connection_granted(
 		store_text(grant->api_domain), store_text(grant->scope),
 		store_text(grant->kept_json), store_int(grant->generation),
 		store_text(grant->cause), store_int(grant->renew_before_s),
-		store_int(grant->refresh_period_s));
+		store_int(grant->refresh_period_s), store_text(grant->account));
 }
 
 enum err store_connection_emptied(

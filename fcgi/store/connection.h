@@ -7,6 +7,7 @@
 struct store_connection {
 	int64_t id, last_generation;
 	const char *client, *provider, *state, *cause;
+	const char *account; /* the fingerprint it is bound to; NULL: none yet */
 };
 
 /* What a new grant makes of a connection. */
@@ -15,6 +16,7 @@ struct store_grant {
 	const char *datacenter, *api_domain, *scope; /* api_domain and scope may be NULL */
 	const char *kept_json, *cause;
 	int64_t renew_before_s, refresh_period_s;
+	const char *account; /* the fingerprint it is bound to from now on; NULL: as it is */
 };
 
 /* The connection, made when it is not there. */

@@ -40,17 +40,28 @@ const char *vault_fingerprint(struct work *w, const struct vault_keyring *k, con
 	return key && print(key, s, text) ? text : NULL;
 }
 
+static const struct vault_key *key_of(const struct vault_keyring *k, const char *fingerprint)
+{
+	char id[ID_DIGITS + 1];
+
+	if (strlen(fingerprint) != VAULT_FINGERPRINT_DIGITS)
+		return NULL;
+	memcpy(id, fingerprint, ID_DIGITS);
+	id[ID_DIGITS] = '\0';
+	return vault_keyring_find(k, VAULT_RING_TOKEN, (uint32_t)strtoul(id, NULL, 16));
+}
+
+int vault_fingerprint_is_known(const struct vault_keyring *k, const char *fingerprint)
+{
+	return key_of(k, fingerprint) != NULL;
+}
+
 int vault_fingerprint_matches(
 	const struct vault_keyring *k, const char *fingerprint, const struct secret *s)
 {
-	char id[ID_DIGITS + 1], text[VAULT_FINGERPRINT_DIGITS + 1];
-	const struct vault_key *key;
+	const struct vault_key *key = key_of(k, fingerprint);
+	char text[VAULT_FINGERPRINT_DIGITS + 1];
 
-	if (strlen(fingerprint) != VAULT_FINGERPRINT_DIGITS)
-		return 0;
-	memcpy(id, fingerprint, ID_DIGITS);
-	id[ID_DIGITS] = '\0';
-	key = vault_keyring_find(k, VAULT_RING_TOKEN, (uint32_t)strtoul(id, NULL, 16));
 	return key && print(key, s, text) &&
 	       vault_crypto_equal(text, fingerprint, VAULT_FINGERPRINT_DIGITS);
 }

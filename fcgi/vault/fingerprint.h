@@ -17,6 +17,9 @@
 const char *vault_fingerprint(
 	struct work *w, const struct vault_keyring *k, const struct secret *s);
 
+/* Whether the key a fingerprint was made under is still enabled, so that it can be compared. */
+int vault_fingerprint_is_known(const struct vault_keyring *k, const char *fingerprint);
+
 /* Whether a fingerprint, made under any key that is still enabled, is that secret's. */
 int vault_fingerprint_matches(
 	const struct vault_keyring *k, const char *fingerprint, const struct secret *s);

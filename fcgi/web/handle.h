@@ -4,6 +4,7 @@
 
 #include "web/request.h"
 
+enum err web_handle_accept_account(struct web_request *r) MUST_CHECK;
 enum err web_handle_authorize(struct web_request *r) MUST_CHECK;
 enum err web_handle_callback(struct web_request *r) MUST_CHECK;
 enum err web_handle_clients(struct web_request *r) MUST_CHECK;

@@ -1,6 +1,7 @@
 /* GET /api/oauth/callback/:provider. */
 #include "base/text.h"
 #include "custody/callback.h"
+#include "custody/report.h"
 #include "web/handle.h"
 #include "web/reply.h"
 
@@ -82,10 +83,6 @@ enum err web_handle_callback(struct web_request *r)
 	jout_text(&reply.json, "provider", callback.provider->name);
 	jout_text(&reply.json, "status", callback.status);
 	jout_int(&reply.json, "generation", callback.generation);
-	jout_object(&reply.json, "persisted");
-	jout_bool(&reply.json, "database", callback.persisted.database);
-	jout_bool(&reply.json, "file", callback.persisted.file);
-	jout_bool(&reply.json, "environment", callback.persisted.environment);
-	jout_end_object(&reply.json);
+	custody_report_persisted(&reply.json, &callback.persisted);
 	return web_reply_end(&reply);
 }

@@ -139,6 +139,8 @@ static void compose_problem(struct web_request *r, enum err err, struct jout *j)
 	jout_int(j, "status", err_status(err));
 	jout_text(j, "detail", r->w->detail ? r->w->detail : err_title(err));
 	jout_text(j, "requestId", r->w->origin.request_id);
+	for (size_t i = 0; i < r->w->told_count; i++)
+		jout_text(j, r->w->told[i].name, r->w->told[i].value);
 	if (r->w->fault_count) {
 		jout_array(j, "errors");
 		for (size_t i = 0; i < r->w->fault_count; i++) {

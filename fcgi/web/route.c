@@ -35,6 +35,10 @@ static const struct web_field callback_fields[] = {PROVIDER_IN(WEB_IN_PATH, 1), 
 static const struct web_field reauthorize_fields[] = {
 	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY), {0}};
 
+static const struct web_field accept_account_fields[] = {CLIENT_IN_PATH,
+	PROVIDER_IN(WEB_IN_BODY, 1), {"acceptAccount", WEB_TYPE_TEXT, WEB_IN_BODY, 1, 1, 40},
+	REASON_IN(WEB_IN_BODY), {0}};
+
 static const struct web_field emergency_post_fields[] = {
 	{"clientId", WEB_TYPE_CLIENT, WEB_IN_BODY, 0, 0, 0}, PROVIDER_IN(WEB_IN_BODY, 0),
 	REASON_IN(WEB_IN_BODY), {0}};
@@ -71,6 +75,8 @@ const struct web_route web_routes[] = {
 		0, 1, callback_fields},
 	{"POST", "/api/oauth/reauthorize/:clientId", web_handle_reauthorize, ADMIN, WEB_POOL_FAST,
 		0, 0, reauthorize_fields},
+	{"POST", "/api/oauth/accept-account/:clientId", web_handle_accept_account, ADMIN,
+		WEB_POOL_FAST, 0, 0, accept_account_fields},
 	{"POST", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,
 		emergency_post_fields},
 	{"GET", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,

@@ -145,10 +145,10 @@ static enum err keep_house(struct run *r)
 			store_attempt_sweep(r->w, r->c->db,
 				calls_s > FLOW_LEAST_S ? calls_s : FLOW_LEAST_S, KEEP_ATTEMPTS_DAYS,
 				SWEEP_MOST, &swept));
-	if (!err && (made || swept.expired || swept.lost || swept.forgotten))
+	if (!err && (made || swept.expired || swept.lost || swept.forgotten || swept.wiped))
 		log_event(LOG_INFO, "run.swept", LOG_INT("partitions", made),
 			LOG_INT("expired", swept.expired), LOG_INT("lost", swept.lost),
-			LOG_INT("forgotten", swept.forgotten));
+			LOG_INT("forgotten", swept.forgotten), LOG_INT("wiped", swept.wiped));
 	return err;
 }
 

@@ -1,5 +1,5 @@
 -- role:   worker
--- params: $1 int8 connection, $2 int8 app, $3 text datacenter, $4 text api_domain or null, $5 text scope or null, $6 jsonb kept, $7 int8 generation, $8 text cause, $9 int8 renew_before_s, $10 int8 refresh_period_s
+-- params: $1 int8 connection, $2 int8 app, $3 text datacenter, $4 text api_domain or null, $5 text scope or null, $6 jsonb kept, $7 int8 generation, $8 text cause, $9 int8 renew_before_s, $10 int8 refresh_period_s, $11 text account_fingerprint or null
 -- rows:   1 of next refresh or null
 -- why:    the margin is never more than a third of the real life; what cannot be renewed is never due; where a connection
 --         lives is known to the gates
@@ -8,7 +8,7 @@ with gate as (
 	on conflict (provider, datacenter, app_id) do nothing
 )
 update vestal.connection c set app_id = $2, datacenter = $3, api_domain = $4, scope = $5, kept = $6::jsonb,
-	last_generation = $7, state = 'live', cause = $8, failures = 0, refusals = 0, ambiguous_at = null, deferred_by = null,
+	account_fingerprint = coalesce($11, c.account_fingerprint), last_generation = $7, state = 'live', cause = $8, failures = 0, refusals = 0, ambiguous_at = null, deferred_by = null,
 	last_refreshed_at = now(), last_proved_at = now(), passive = false, undistributed = true,
 	next_refresh_at = due.at, overdue_at = due.at + make_interval(secs => 2 * $10::int8)
 from vestal.token t,

@@ -1,0 +1,308 @@
+/*
+ * Keeping a token of another account aside. It decides what is needed to take it into custody later
+ * as if it had just come, and what an administrator has to say for that.
+ */
+#include "custody/held.h"
+
+#include "base/clock.h"
+#include "base/jin.h"
+#include "base/jout.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "store/audit.h"
+#include "store/client.h"
+#include "store/connection.h"
+#include "store/report.h"
+#include "vault/fingerprint.h"
+#include "vault/seal.h"
+
+#include <string.h>
+
+#define HELD_MAX_BYTES ((size_t)56 * 1024)
+#define DETAIL_MAX_BYTES 256
+
+/* It opens for its attempt alone. */
+static struct vault_binding binding_of(
+	struct work *w, const char *client, const char *provider, const unsigned char *state_hash)
+{
+	return (struct vault_binding){
+		.purpose = "attempt",
+		.client = client,
+		.provider = provider,
+		.column =
+			work_printf(w, "held/%s", text_hex(w, state_hash, STORE_STATE_HASH_BYTES)),
+	};
+}
+
+/* --- keeping ---------------------------------------------------------------------------------- */
+
+static enum err compose(
+	struct work *w, const struct custody_acceptance *refused, struct secret **text)
+{
+	const struct oauth_token *token = refused->token;
+	struct buf buf;
+	struct jout j;
+
+	buf_init(&buf, w, HELD_MAX_BYTES);
+	jout_init(&j, &buf);
+	jout_object(&j, NULL);
+	jout_int(&j, "app", refused->app_id);
+	jout_text(&j, "datacenter", refused->datacenter);
+	jout_text(&j, "kept", refused->kept_json);
+	jout_text(&j, "cause", refused->cause);
+	jout_text(&j, "account", secret_reveal(refused->account));
+	jout_text(&j, "access", secret_reveal(token->access));
+	jout_text(&j, "refresh", token->refresh ? secret_reveal(token->refresh) : NULL);
+	jout_text(&j, "tokenType", token->token_type);
+	jout_int(&j, "lifetime", token->expires_in_s);
+	jout_int(&j, "refreshLifetime", token->refresh_expires_in_s);
+	jout_text(&j, "scope", token->scope);
+	jout_text(&j, "apiDomain", token->api_domain);
+	jout_end_object(&j);
+	*text = buf.overflow ? NULL : secret_new(w, buf.data, buf.len);
+	if (buf.overflow)
+		return work_cause(w, ERR_TOO_LARGE, "the token is too large to be kept");
+	buf_clear(&buf);
+	return *text ? ERR_OK : work_cause(w, ERR_NO_MEMORY, "the secure heap is full");
+}
+
+struct keeping {
+	const struct store_attempt *attempt;
+	const struct custody_acceptance *refused;
+	struct store_sealed sealed;
+	int64_t age_s, life_s;
+};
+
+static const char *detail_of(struct work *w, const struct custody_acceptance *refused)
+{
+	struct buf buf;
+	struct jout j;
+
+	buf_init(&buf, w, DETAIL_MAX_BYTES);
+	jout_init(&j, &buf);
+	jout_object(&j, NULL);
+	jout_text(&j, "pinned", refused->pinned);
+	jout_text(&j, "found", refused->found);
+	jout_end_object(&j);
+	return buf.data;
+}
+
+static enum err keep(struct work *w, struct store_db *db, void *context)
+{
+	const struct keeping *k = context;
+	const struct custody_acceptance *refused = k->refused;
+	struct store_connection connection;
+	enum err err = store_connection_lock(w, db, refused->connection_id, &connection);
+
+	if (!err)
+		err = store_attempt_hold(w, db, k->attempt->id, &k->sealed, k->life_s, k->age_s);
+	return err ? err
+		   : store_audit_add(w, db,
+			     &(struct store_event){.action = "authorize.failed",
+				     .outcome = "denied",
+				     .client = refused->client,
+				     .provider = refused->provider->name,
+				     .connection_id = refused->connection_id,
+				     .incident_id = refused->incident_id,
+				     .reason = err_slug(ERR_ACCOUNT_CHANGED),
+				     .detail_json = detail_of(w, refused)});
+}
+
+enum err custody_held_keep(struct work *w, const struct custody *c,
+	const struct store_attempt *attempt, const struct custody_acceptance *refused)
+{
+	const struct vault_binding binding =
+		binding_of(w, refused->client, refused->provider->name, attempt->state_hash);
+	const struct oauth_token *token = refused->token;
+	struct keeping k = {.attempt = attempt,
+		.refused = refused,
+		.age_s = (clock_monotonic_ms() - refused->asked_ms + 999) / 1000,
+		.life_s = CUSTODY_HELD_LIFE_S};
+	struct vault_blob blob;
+	struct secret *text = NULL;
+	enum err err = compose(w, refused, &text);
+
+	if (!err)
+		err = vault_seal_close(w, c->keyring, VAULT_RING_TOKEN, &binding, text, &blob);
+	if (!err)
+		err = store_db_ready(w, c->db);
+	if (err)
+		return err;
+	k.sealed = (struct store_sealed){blob.bytes, blob.n};
+	if (!token->refresh && token->expires_in_s >= 0 && token->expires_in_s - k.age_s < k.life_s)
+		k.life_s = token->expires_in_s - k.age_s;
+	return store_db_transaction(w, c->db, keep, &k);
+}
+
+/* --- taking ----------------------------------------------------------------------------------- */
+
+/* What is kept, as values. */
+struct kept {
+	struct oauth_token token;
+	const struct secret *account;
+	const char *datacenter, *kept_json, *cause;
+	int64_t app_id;
+};
+
+static const char *text_of(struct work *w, const json_t *root, const char *name)
+{
+	const char *value = json_string_value(json_object_get(root, name));
+
+	return value ? work_strdup(w, value) : NULL;
+}
+
+static struct secret *secret_of(struct work *w, const json_t *root, const char *name)
+{
+	const json_t *value = json_object_get(root, name);
+
+	return json_is_string(value)
+		       ? secret_new(w, json_string_value(value), json_string_length(value))
+		       : NULL;
+}
+
+static int64_t number_of(const json_t *root, const char *name)
+{
+	return json_integer_value(json_object_get(root, name));
+}
+
+static enum err read_kept(struct work *w, const struct secret *text, struct kept *kept)
+{
+	const json_t *root = jin_parse(w, secret_reveal(text), secret_len(text));
+
+	*kept = (struct kept){
+		.token = {.access = secret_of(w, root, "access"),
+			.refresh = secret_of(w, root, "refresh"),
+			.token_type = text_of(w, root, "tokenType"),
+			.expires_in_s = number_of(root, "lifetime"),
+			.refresh_expires_in_s = number_of(root, "refreshLifetime"),
+			.scope = text_of(w, root, "scope"),
+			.api_domain = text_of(w, root, "apiDomain")},
+		.account = secret_of(w, root, "account"),
+		.datacenter = text_of(w, root, "datacenter"),
+		.kept_json = text_of(w, root, "kept"),
+		.cause = text_of(w, root, "cause"),
+		.app_id = number_of(root, "app"),
+	};
+	if (!kept->token.token_type || !kept->datacenter || !kept->kept_json || !kept->cause)
+		return work_cause(w, ERR_SEALED, "not a token that was kept");
+	return kept->token.access && kept->account &&
+			       !kept->token.refresh ==
+				       !json_is_string(json_object_get(root, "refresh"))
+		       ? ERR_OK
+		       : work_cause(w, ERR_NO_MEMORY, "the secure heap is full");
+}
+
+static enum err open_held(struct work *w, const struct custody *c,
+	const struct custody_held_taking *taking, const struct store_held *held, struct kept *kept)
+{
+	const struct vault_binding binding =
+		binding_of(w, taking->client, taking->provider, held->state_hash);
+	const struct vault_blob blob = {
+		(unsigned char *)(uintptr_t)held->sealed.bytes, held->sealed.n};
+	struct secret *text = NULL;
+	enum err err = vault_seal_open(w, c->keyring, VAULT_RING_TOKEN, &binding, &blob, &text);
+
+	return err ? err : read_kept(w, text, kept);
+}
+
+static enum err check_input(struct work *w, const struct custody *c,
+	const struct custody_held_taking *taking, const struct oauth_provider **provider)
+{
+	size_t n = 0;
+	enum err err = custody_provider(w, c, taking->provider, provider);
+
+	if (strlen(taking->accept_account) != VAULT_FINGERPRINT_DIGITS ||
+		!text_unhex(w, taking->accept_account, &n))
+		err = work_fail_field(w, "acceptAccount",
+			"is no fingerprint: give the 40 digits that the answer named as found");
+	return err;
+}
+
+static enum err find(struct work *w, const struct custody *c,
+	const struct custody_held_taking *taking, struct store_held *held)
+{
+	int64_t id = 0;
+	enum err err = store_client_get(w, c->db, taking->client, NULL);
+
+	if (!err)
+		err = store_connection_find(w, c->db, taking->client, taking->provider, &id);
+	if (!err)
+		err = store_attempt_held(w, c->db, taking->client, taking->provider, held);
+	if (!err && !held->waits)
+		return work_fail(w, ERR_CONFLICT,
+			"The token of the other account was kept until %s and is gone. Start the "
+			"authorization again.",
+			held->until);
+	if (err == ERR_NOT_FOUND || (!err && !held->sealed.bytes))
+		return work_fail(w, ERR_NOT_FOUND,
+			"No token of another account is waiting for this connection: there was "
+			"none, or another token has come since.");
+	return err;
+}
+
+static enum err check_account(struct work *w, const struct custody *c,
+	const struct custody_held_taking *taking, const struct kept *kept)
+{
+	if (vault_fingerprint_matches(c->keyring, taking->accept_account, kept->account))
+		return ERR_OK;
+	work_tell(w, "found", vault_fingerprint(w, c->keyring, kept->account));
+	return work_fail(w, ERR_ACCOUNT_CHANGED,
+		"The token that waits belongs to another account than the one that was accepted. "
+		"Nothing was changed.");
+}
+
+static void distribute(struct work *w, const struct custody *c, int64_t connection_id,
+	struct custody_held_taking *taking)
+{
+	const char *cause = NULL;
+	enum err err = custody_distribute(w, c, connection_id, &taking->persisted);
+
+	if (!err)
+		err = store_report_one(w, c->db, connection_id, &taking->status, &cause);
+	if (err) /* the token is stored: the next run brings the other stores up to date */
+		log_event(LOG_ERROR, "distribute.failed", LOG_TEXT("request", w->origin.request_id),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
+	work_forgive(w);
+}
+
+enum err custody_held_take(
+	struct work *w, const struct custody *c, struct custody_held_taking *taking)
+{
+	const struct oauth_provider *provider = NULL;
+	struct store_held held = {0};
+	struct kept kept;
+	struct custody_acceptance acceptance;
+	enum err err = check_input(w, c, taking, &provider);
+
+	if (!err)
+		err = find(w, c, taking, &held);
+	if (!err)
+		err = open_held(w, c, taking, &held, &kept);
+	if (!err)
+		err = check_account(w, c, taking, &kept);
+	if (err)
+		return err;
+	acceptance = (struct custody_acceptance){
+		.connection_id = held.connection_id,
+		.app_id = kept.app_id,
+		.client = taking->client,
+		.provider = provider,
+		.datacenter = kept.datacenter,
+		.kept_json = kept.kept_json,
+		.token = &kept.token,
+		.cause = kept.cause,
+		.action = "authorize.completed",
+		.reason = taking->reason,
+		.incident_id = held.incident_id,
+		.asked_ms = clock_monotonic_ms() - held.age_s * 1000,
+		.account = kept.account,
+		.accept_account = taking->accept_account,
+		.held_attempt_id = held.attempt_id,
+	};
+	err = custody_accept(w, c, &acceptance);
+	if (err)
+		return err;
+	taking->generation = acceptance.generation;
+	distribute(w, c, held.connection_id, taking);
+	return ERR_OK;
+}
