@@ -41,7 +41,7 @@ grant select, insert (provider, datacenter, app_id, cause), update (state, cause
 
 -- refresher: the same tokens, no callers
 grant select on vestal.client, vestal.app, vestal.connection_report to vestal_refresher;
-grant select, update (api_domain, scope, last_generation, state, cause, failures, last_error_code, last_error_at,
+grant select, update (api_domain, scope, account_fingerprint, last_generation, state, cause, failures, last_error_code, last_error_at,
 	last_refreshed_at, last_proved_at, next_refresh_at, overdue_at, copy_generation, environment_generation, fence, lease_owner, lease_until, tried_at,
 	deferred_by, refusals, ambiguous_at, mints, undistributed)
 	on vestal.connection to vestal_refresher;

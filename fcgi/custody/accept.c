@@ -5,7 +5,6 @@
 #include "custody/accept.h"
 
 #include "base/clock.h"
-#include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "custody/account.h"
@@ -14,8 +13,6 @@
 #include "store/audit.h"
 #include "store/connection.h"
 #include "vault/fingerprint.h"
-
-#define ACCOUNT_DETAIL_MAX_BYTES 256
 
 struct acceptance {
 	const struct custody *c;
@@ -80,17 +77,9 @@ static enum err tell_account(struct work *w, struct store_db *db, const struct a
 {
 	const struct custody_acceptance *asked = a->asked;
 	const char *action = account_action(a);
-	struct buf buf;
-	struct jout j;
 
 	if (!action)
 		return ERR_OK;
-	buf_init(&buf, w, ACCOUNT_DETAIL_MAX_BYTES);
-	jout_init(&j, &buf);
-	jout_object(&j, NULL);
-	jout_text(&j, "pinned", a->pinned);
-	jout_text(&j, "found", a->account);
-	jout_end_object(&j);
 	return store_audit_add(w, db,
 		&(struct store_event){.action = action,
 			.client = asked->client,
@@ -99,7 +88,7 @@ static enum err tell_account(struct work *w, struct store_db *db, const struct a
 			.incident_id = asked->incident_id,
 			.generation = asked->generation,
 			.reason = asked->reason,
-			.detail_json = buf.data});
+			.detail_json = custody_account_detail(w, a->pinned, a->account)});
 }
 
 /* --- the token -------------------------------------------------------------------------------- */

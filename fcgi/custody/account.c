@@ -4,16 +4,20 @@
  */
 #include "custody/account.h"
 
+#include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "oauth/answer.h"
 #include "oauth/probe.h"
+#include "store/audit.h"
+#include "store/connection.h"
 #include "vault/fingerprint.h"
 
 #include <string.h>
 
 #define SPARE_MS 8000 /* for what comes after the call */
 #define RETRY_AFTER_S 30
+#define DETAIL_MAX_BYTES 256
 
 const struct secret *custody_account_read(
 	struct work *w, const struct oauth_target *target, const struct oauth_http_answer *answer)
@@ -110,4 +114,61 @@ enum err custody_account_check(struct work *w, const struct custody *c,
 	if (accepted && vault_fingerprint_matches(c->keyring, accepted, account))
 		return ERR_OK;
 	return changed(w, c, pinned, account);
+}
+
+int custody_account_is_fingerprint(const char *text)
+{
+	return strlen(text) == VAULT_FINGERPRINT_DIGITS &&
+	       strspn(text, "0123456789abcdef") == VAULT_FINGERPRINT_DIGITS;
+}
+
+const char *custody_account_detail(struct work *w, const char *pinned, const char *found)
+{
+	struct buf buf;
+	struct jout j;
+
+	buf_init(&buf, w, DETAIL_MAX_BYTES);
+	jout_init(&j, &buf);
+	jout_object(&j, NULL);
+	jout_text(&j, "pinned", pinned);
+	jout_text(&j, "found", found);
+	jout_end_object(&j);
+	return buf.data;
+}
+
+static enum err pin(struct work *w, struct store_db *db, const struct custody_account_seen *seen,
+	const char *pinned, const char *found)
+{
+	enum err err = store_connection_pin(w, db, seen->connection_id, found);
+
+	if (err || pinned)
+		return err;
+	return store_audit_add(w, db,
+		&(struct store_event){.action = "connection.account_pinned",
+			.client = seen->client,
+			.provider = seen->provider,
+			.connection_id = seen->connection_id,
+			.generation = seen->generation,
+			.detail_json = custody_account_detail(w, NULL, found)});
+}
+
+enum err custody_account_note(struct work *w, struct store_db *db, const struct custody *c,
+	const struct custody_account_seen *seen, enum custody_account_is *is)
+{
+	struct store_connection connection;
+	const char *found;
+	enum err err = store_connection_lock(w, db, seen->connection_id, &connection);
+
+	*is = CUSTODY_ACCOUNT_UNKNOWN;
+	if (err || !seen->account || connection.last_generation != seen->generation)
+		return err;
+	found = vault_fingerprint(w, c->keyring, seen->account);
+	if (!found)
+		return ERR_KEY_UNKNOWN;
+	*is = custody_account_compare(c, connection.account, seen->account);
+	/* The same under an older key is pinned under the one that counts now. */
+	if (*is == CUSTODY_ACCOUNT_FIRST ||
+		(*is == CUSTODY_ACCOUNT_SAME && !text_equal(found, connection.account)))
+		err = pin(w, db, seen, connection.account, found);
+	return err;
 }

@@ -7,7 +7,8 @@
  * pinned already: nothing is taken into custody, ERR_PROVIDER_UNAVAILABLE, so that no outage lets
  * another account in; not pinned yet: the token is accepted unpinned, which the log and the audit
  * event say, and the next one pins. A renewal asks nothing: it goes on with a grant that was
- * compared when it came.
+ * compared when it came; whoever proves tokens in use now and then compares them, too
+ * (custody_account_note()).
  */
 #ifndef VESTAL_CUSTODY_ACCOUNT_H
 #define VESTAL_CUSTODY_ACCOUNT_H
@@ -54,5 +55,29 @@ enum custody_account_is custody_account_compare(
 enum err custody_account_check(struct work *w, const struct custody *c,
 	const struct oauth_provider *provider, const char *pinned, const struct secret *account,
 	const char *accepted) MUST_CHECK;
+
+/* Whether a text can be the fingerprint of an account at all. */
+int custody_account_is_fingerprint(const char *text);
+
+/* A token in use, and whose it was found to be. */
+struct custody_account_seen {
+	int64_t connection_id, generation;
+	const char *client, *provider;
+	const struct secret *account; /* or NULL */
+};
+
+/*
+ * For a check of tokens in use. Locks the connection and compares the account with the pinned one;
+ * where none is pinned it pins, with the event of it. Another account is for the caller to report:
+ * what serves there is not what an administrator let in, so the cause is "our_fault" (investigate)
+ * with the code "account_changed"; *is is CUSTODY_ACCOUNT_OTHER then. A token that was replaced
+ * meanwhile says nothing (CUSTODY_ACCOUNT_UNKNOWN). Within a transaction. Returns:
+ * ERR_CONNECTION_UNKNOWN, ERR_KEY_UNKNOWN and the database's errors.
+ */
+enum err custody_account_note(struct work *w, struct store_db *db, const struct custody *c,
+	const struct custody_account_seen *seen, enum custody_account_is *is) MUST_CHECK;
+
+/* {"pinned", "found"}, as the trail keeps them; either may be NULL. Owns: the work. */
+const char *custody_account_detail(struct work *w, const char *pinned, const char *found);
 
 #endif

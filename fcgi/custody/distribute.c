@@ -115,6 +115,7 @@ static void compose_copy(struct jout *j, const struct contents *it)
 	jout_text(j, "apiDomain", row->api_domain);
 	jout_text(j, "scope", row->scope);
 	jout_raw(j, "kept", row->kept_json);
+	jout_text(j, "accountFingerprint", row->account);
 	jout_text(j, "tokenType", row->token_type);
 	jout_text(j, "issuedAt", row->issued_at);
 	jout_text(j, "expiresAt", row->expires_at);

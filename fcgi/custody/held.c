@@ -9,6 +9,7 @@
 #include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/account.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/connection.h"
@@ -19,7 +20,6 @@
 #include <string.h>
 
 #define HELD_MAX_BYTES ((size_t)56 * 1024)
-#define DETAIL_MAX_BYTES 256
 
 /* It opens for its attempt alone. */
 static struct vault_binding binding_of(
@@ -73,20 +73,6 @@ struct keeping {
 	int64_t age_s, life_s;
 };
 
-static const char *detail_of(struct work *w, const struct custody_acceptance *refused)
-{
-	struct buf buf;
-	struct jout j;
-
-	buf_init(&buf, w, DETAIL_MAX_BYTES);
-	jout_init(&j, &buf);
-	jout_object(&j, NULL);
-	jout_text(&j, "pinned", refused->pinned);
-	jout_text(&j, "found", refused->found);
-	jout_end_object(&j);
-	return buf.data;
-}
-
 static enum err keep(struct work *w, struct store_db *db, void *context)
 {
 	const struct keeping *k = context;
@@ -105,7 +91,8 @@ static enum err keep(struct work *w, struct store_db *db, void *context)
 				     .connection_id = refused->connection_id,
 				     .incident_id = refused->incident_id,
 				     .reason = err_slug(ERR_ACCOUNT_CHANGED),
-				     .detail_json = detail_of(w, refused)});
+				     .detail_json = custody_account_detail(
+					     w, refused->pinned, refused->found)});
 }
 
 enum err custody_held_keep(struct work *w, const struct custody *c,
@@ -208,11 +195,9 @@ static enum err open_held(struct work *w, const struct custody *c,
 static enum err check_input(struct work *w, const struct custody *c,
 	const struct custody_held_taking *taking, const struct oauth_provider **provider)
 {
-	size_t n = 0;
 	enum err err = custody_provider(w, c, taking->provider, provider);
 
-	if (strlen(taking->accept_account) != VAULT_FINGERPRINT_DIGITS ||
-		!text_unhex(w, taking->accept_account, &n))
+	if (!custody_account_is_fingerprint(taking->accept_account))
 		err = work_fail_field(w, "acceptAccount",
 			"is no fingerprint: give the 40 digits that the answer named as found");
 	return err;

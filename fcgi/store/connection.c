@@ -77,6 +77,11 @@ enum err store_connection_granted(
 		store_int(grant->refresh_period_s), store_text(grant->account));
 }
 
+enum err store_connection_pin(struct work *w, struct store_db *db, int64_t id, const char *account)
+{
+	return store_run(w, db, STMT_CONNECTION_PIN, NULL, store_int(id), store_text(account));
+}
+
 enum err store_connection_emptied(
 	struct work *w, struct store_db *db, int64_t id, const char *cause)
 {

@@ -46,6 +46,10 @@ enum err store_connection_lock_all(
 enum err store_connection_granted(struct work *w, struct store_db *db, int64_t id,
 	const struct store_grant *grant) MUST_CHECK;
 
+/* Binds it to the account of that fingerprint. Under store_connection_lock(). */
+enum err store_connection_pin(
+	struct work *w, struct store_db *db, int64_t id, const char *account) MUST_CHECK;
+
 /* The connection holds no token any more. */
 enum err store_connection_emptied(
 	struct work *w, struct store_db *db, int64_t id, const char *cause) MUST_CHECK;

@@ -65,6 +65,7 @@ static void fill_current(
 		.granted_at = store_get_text(rows, row, 18),
 		.grant_ends_at = store_get_text(rows, row, 19),
 		.idle_ends_at = store_get_text(rows, row, 20),
+		.account = store_get_text(rows, row, 21),
 	};
 	current->access.bytes = store_get_bytes(w, rows, row, 13, &current->access.n);
 	current->refresh.bytes = store_get_bytes(w, rows, row, 14, &current->refresh.n);
@@ -185,6 +186,7 @@ enum err store_token_show(struct work *w, struct store_db *db, const char *clien
 		.lease_until = store_get_text(rows, 0, 26),
 		.copy_generation = store_get_text(rows, 0, 27),
 		.environment_generation = store_get_text(rows, 0, 28),
+		.account_fingerprint = store_get_text(rows, 0, 29),
 	};
 	return ERR_OK;
 }

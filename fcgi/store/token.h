@@ -48,6 +48,7 @@ struct store_current {
 	int64_t app_id, generation; /* generation 0: it holds no token */
 	struct store_sealed access, refresh;
 	const char *token_type, *issued_at, *expires_at, *granted_at, *grant_ends_at, *idle_ends_at;
+	const char *account; /* the fingerprint it is bound to */
 };
 
 /* Returns: ERR_CONNECTION_UNKNOWN. */
@@ -108,6 +109,7 @@ struct store_shown {
 	const char *failures, *last_error_code, *last_error_at;
 	const char *last_refreshed_at, *last_proved_at, *next_refresh_at, *tried_at, *deferred_by;
 	const char *lease_owner, *lease_until, *copy_generation, *environment_generation;
+	const char *account_fingerprint; /* of the account the connection is bound to */
 };
 
 /* Returns: ERR_CONNECTION_UNKNOWN. Owns: the work. */

@@ -124,7 +124,7 @@ def test_two_callbacks_at_once(connected):
         for caller in callers:
             caller.join()
         assert sorted(answer.status for answer in answers) == [200, 400, 400, 400]
-        assert connected.calls()[before:] == [("token", "us"), ("probe", "us")]
+        assert connected.calls()[before:] == [("token", "us"), ("probe", "us"), ("identity", "us")]
         assert connected.token().json["generation"] == generation
 
 
@@ -255,7 +255,7 @@ def test_unknown_parameters_are_ignored(connected):
     target = connected.consent(connected.begin()).rstrip("&")
     lies = "client_id=x&redirect_uri=http%3A%2F%2Fx.example&token_url=http%3A%2F%2Fx.example&iss=http%3A%2F%2Fx.example&scope=&empty"
     assert connected.callback(f"{target}&{lies}&").json["generation"] == 2
-    assert connected.calls()[-2:] == [("token", "us"), ("probe", "us")]
+    assert connected.calls()[-3:] == [("token", "us"), ("probe", "us"), ("identity", "us")]
 
 
 def test_bad_escapes_and_controls_in_a_callback(connected):
@@ -425,7 +425,7 @@ def test_api_domain_of_a_stranger_is_not_passed_on(connected, domain):
     connected.sim.control("faults", {"at": "token", "mode": "override", "fields": {"api_domain": domain}})
     connected.connect()
     assert connected.token().json["api_domain"] == us
-    assert connected.calls()[-1] == ("probe", "us")
+    assert connected.calls()[-2:] == [("probe", "us"), ("identity", "us")]
 
 
 def test_hostile_target_is_not_reflected(stack):

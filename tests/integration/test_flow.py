@@ -107,7 +107,7 @@ def test_first_authorization(tenant):
         "clientId": tenant.id, "provider": "zoho_crm", "status": "healthy", "generation": 1,
         "persisted": {"database": True, "file": True, "environment": True},
     }  # fmt: skip
-    assert tenant.calls() == [("token", "us"), ("probe", "us")]
+    assert tenant.calls() == [("token", "us"), ("probe", "us"), ("identity", "us")]
     after = tenant.stack.report(tenant.id)
     times = {name: after.pop(name) for name in ("expiresAt", "lastRefreshedAt", "lastProvedAt", "nextRefreshAt")}
     assert after == {
@@ -142,7 +142,7 @@ def test_calendar(stack, sim):
 def test_consent_in_another_data_centre(tenant):
     """The callback says where the account lives: the code is exchanged, proved and used from there on."""
     tenant.connect(datacenter="eu")
-    assert tenant.calls() == [("token", "eu"), ("probe", "eu")]
+    assert tenant.calls() == [("token", "eu"), ("probe", "eu"), ("identity", "eu")]
     assert tenant.token().json["api_domain"] == tenant.sim.url("", "eu")
     assert tenant.stack.report(tenant.id)["datacenter"] == "eu"
     assert f"ZOHO_CRM_API_DOMAIN={tenant.sim.url('', 'eu')}\n" in files(tenant)[1].read_text()

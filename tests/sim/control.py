@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from faults import PLACES
 from ledger import ROTATIONS, Client, Ledger, Refused
 from wire import BadRequest, Request, Response, json_response
 from zoho import DATACENTERS, DEFAULT_USER, address_of, origin_of, split_scopes
@@ -247,7 +248,7 @@ class Control:
         """Blocks until so many requests have arrived since the last reset (at "hang": hang now)."""
         fields = checked(body, WAIT)
         place = [fields[name] for name in ("at", "datacenter", "grant", "client_id")]
-        if fields["at"] not in ("token", "probe", "revoke", "auth", "hang"):
-            raise BadRequest("at: token, probe, revoke, auth or hang")
+        if fields["at"] not in (*PLACES, "hang"):
+            raise BadRequest(f"at: {', '.join(PLACES)} or hang")
         reached = await self.watch.wait(fields["count"], fields["timeout_s"], *place)
         return json_response({"count": self.watch.count(*place)}, 200 if reached else 504)

@@ -15,7 +15,7 @@ from probes import calendar_refusal, crm_refusal
 from wire import BadRequest, Connection, Request, Response, html_response, json_response
 from zoho import DATACENTERS
 
-PLACES = ("token", "probe", "revoke", "auth")
+PLACES = ("token", "probe", "identity", "revoke", "auth")
 CHUNK_BYTES = 64 * 1024
 
 # mode -> its own keys with their defaults; ... marks a key that must be given
@@ -83,7 +83,7 @@ def parse_rule(number: int, body: dict) -> Rule:
     common = {name: body.pop(name, None) for name in ("at", "datacenter", "grant", "client_id")}
     times = body.pop("times", 1)
     if common["at"] not in PLACES or common["grant"] not in (None, "code", "refresh"):
-        raise BadRequest("at must be token, probe, revoke or auth; grant code or refresh")
+        raise BadRequest(f"at must be one of {', '.join(PLACES)}; grant code or refresh")
     if not isinstance(common["client_id"], (str, type(None))):
         raise BadRequest("client_id must be a string")
     if common["datacenter"] not in (None, *DATACENTERS):

@@ -44,7 +44,7 @@ class Simulator:
             "/oauth/v2/token": ("token", accounts.token),
             "/oauth/v2/token/revoke": ("revoke", accounts.revoke),
             "/oauth/v2/revoke/token": ("revoke", accounts.revoke_by_client),
-            "/oauth/user/info": ("probe", self._probe),
+            "/oauth/user/info": ("identity", self._probe),
             "/oauth/serverinfo": (None, accounts.serverinfo),
         }
 
@@ -92,7 +92,7 @@ class Simulator:
         except BadRequest:
             fields = {}
         values = {"token": "refresh_token", "revoke": "token"}
-        value = probes.presented(request) if at == "probe" else fields.get(values.get(at))
+        value = probes.presented(request) if at in ("probe", "identity") else fields.get(values.get(at))
         token = self.ledger.tokens.get(value)
         if token is not None:
             token.uses += 1

@@ -24,6 +24,7 @@ static const struct field fields[] = {
 	{"LAST GENERATION", "lastGeneration", AT(last_generation), 1},
 	{"ACCESS FINGERPRINT", "accessFingerprint", AT(access_fingerprint), 0},
 	{"REFRESH FINGERPRINT", "refreshFingerprint", AT(refresh_fingerprint), 0},
+	{"ACCOUNT FINGERPRINT", "accountFingerprint", AT(account_fingerprint), 0},
 	{"TOKEN TYPE", "tokenType", AT(token_type), 0},
 	{"ISSUED", "issuedAt", AT(issued_at), 0},
 	{"EXPIRES", "expiresAt", AT(expires_at), 0},

@@ -16,6 +16,7 @@
 
 #define TOKEN "1000.0a~1-b_2/c+d=:"
 #define REFRESH "1000.refresh-91ee"
+#define ACCOUNT "7a11c0de00112233445566778899aabbccddeeff"
 #define EXPIRES "2026-01-31T12:00:00.000Z"
 
 struct row {
@@ -73,8 +74,8 @@ static void lay_one(struct service *s, const char *id, const char *client, const
 		"scope", "{}", "7", "live", "none", has_incident, "5",
 		sealed_for(s, client, provider, "access", row->sealed_as, row->access),
 		sealed_for(s, client, provider, "refresh", 5, REFRESH), "Bearer",
-		"2026-01-31T11:00:00.000Z", row->expires_at, "2026-01-31T11:00:00.000Z", NULL,
-		NULL);
+		"2026-01-31T11:00:00.000Z", row->expires_at, "2026-01-31T11:00:00.000Z", NULL, NULL,
+		ACCOUNT);
 }
 
 static void lay(struct service *s, const struct row *row)
@@ -89,7 +90,7 @@ static void lay_empty(const char *has_incident)
 	fake_db_no_rows(STMT_TOKEN_CURRENT);
 	FAKE_DB_ROW(STMT_TOKEN_CURRENT, "42", "acme", "Acme", "zoho_crm", "eu", NULL, NULL, "{}",
 		NULL, "missing", "removed", has_incident, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-		NULL, NULL);
+		NULL, NULL, NULL);
 	fake_db_forget();
 }
 
@@ -191,6 +192,8 @@ static void a_token_reaches_both(void **state)
 	json = jin_parse(&s->w, secret_reveal(content), secret_len(content));
 	unit_same("access", json_string_value(json_object_get(json, "accessToken")), TOKEN);
 	unit_same("refresh", json_string_value(json_object_get(json, "refreshToken")), REFRESH);
+	unit_same(
+		"account", json_string_value(json_object_get(json, "accountFingerprint")), ACCOUNT);
 	unit_same("secret",
 		json_string_value(json_object_get(json_object_get(json, "app"), "clientSecret")),
 		SERVICE_APP_SECRET);
@@ -503,7 +506,8 @@ static void lay_many(struct service *s)
 	lay_one(s, "3", "c", "zoho_crm", &moved, "f");
 	lay_one(s, "4", "d", "gone", &good, "t");
 	FAKE_DB_ROW(STMT_TOKEN_CURRENT, "5", "e", "E", "zoho_crm", "eu", NULL, NULL, "{}", NULL,
-		"missing", "removed", "f", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+		"missing", "removed", "f", NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+		NULL);
 	lay_one(s, "6", "f", "zoho_calendar", &good, "f");
 	lay_one(s, "7", "f", "zoho_crm", &good, "f");
 	lay_incident("t");

@@ -29,7 +29,7 @@ static struct fake_engine *lay_down(const char *need)
 	FAKE_DB_ROW(STMT_RENEWAL_COUNT_ALL, "30");
 	FAKE_DB_ROW(STMT_REPORT_NEED_PERSON, need, need, "0", "0");
 	FAKE_DB_ROW(STMT_AUDIT_MAKE_PARTITIONS, "1");
-	FAKE_DB_ROW(STMT_ATTEMPT_SWEEP, "0", "0", "0");
+	FAKE_DB_ROW(STMT_ATTEMPT_SWEEP, "0", "0", "0", "0");
 	return fake;
 }
 
