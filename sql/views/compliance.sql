@@ -27,7 +27,8 @@ create or replace view vestal.v_service_access as
 create or replace view vestal.v_reauthorization as
 	select at, actor, actor_auth, address, action, outcome, client_id, provider, generation, reason, incident_id,
 		request_id
-	from vestal.audit_event where action like 'authorize.%' or action in ('reauthorize.requested', 'emergency.requested');
+	from vestal.audit_event where action like 'authorize.%' or action in ('reauthorize.requested', 'emergency.requested',
+		'connection.account_pinned', 'connection.account_unknown', 'connection.account_changed');
 
 create or replace view vestal.v_renewal as
 	select at, actor, run_id, action, outcome, client_id, provider, generation, fingerprint, reason, detail

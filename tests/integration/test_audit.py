@@ -104,7 +104,7 @@ def test_authorize_completed(tenant, watch):
     says(event, actor=f"key:{key_id(tenant.stack.key)}", actor_auth="state", outcome="ok", client_id=tenant.id, provider="zoho_crm", generation=1,
          connection_id=connection_of(tenant), request_id=answer.headers["X-Request-Id"])  # fmt: skip
     assert event["address"].startswith("127.") and FINGERPRINT.fullmatch(event["fingerprint"])
-    assert watch.actions() == ["connection.added", "authorize.started", "authorize.completed"]
+    assert watch.actions() == ["connection.added", "authorize.started", "authorize.completed", "connection.account_pinned"]
     # The same transaction: the row's own xmin is the event's.
     rows = tenant.stack.sql("select xmin::text from vestal.token where connection_id = %s", event["connection_id"])
     assert rows == [(str(int(event["transaction"]) % 2**32),)]

@@ -38,10 +38,10 @@ MATRIX = {
         connection             select insert(client_id provider) update(app_id datacenter api_domain scope kept passive
                                last_generation state cause failures last_error_code last_error_at last_refreshed_at
                                last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at
-                               {LEASE})
+                               account_fingerprint {LEASE})
         token                  select insert delete update({RENEWED})
         token_history          select insert
-        authorization_attempt  select insert update(ended_at outcome)
+        authorization_attempt  select insert update(ended_at outcome held_sealed held_until held_asked_at)
         incident               select insert update(state cause acknowledged_at acknowledged_by resolved_at resolved_by)
         outbox                 select(message_id) insert
         api_key                select update(last_used_on)
@@ -56,11 +56,11 @@ MATRIX = {
         app                    select
         connection             select update(api_domain scope last_generation state cause failures last_error_code
                                last_error_at last_refreshed_at last_proved_at next_refresh_at overdue_at copy_generation
-                               environment_generation {LEASE})
+                               environment_generation account_fingerprint {LEASE})
         token                  select update({RENEWED})
         refresh_run            select insert delete update(ended_at exit_code counts error)
         provider_state         {GATE}
-        authorization_attempt  select delete update(ended_at outcome)
+        authorization_attempt  select delete update(ended_at outcome held_sealed)
         incident               select insert update(state cause resolved_at resolved_by)
         outbox                 select insert update(next_attempt_at attempts sent_at)
         connection_report      select
@@ -71,7 +71,7 @@ MATRIX = {
         client                 select insert(id name) update(name removed_at)
         app                    select insert update(oauth_client_id secret_sealed generation redirect_uri params
                                secret_ends_on updated_at)
-        connection             select insert(client_id provider) update(removed_at)
+        connection             select insert(client_id provider) update(removed_at account_fingerprint)
         token                  select(connection_id generation access_fingerprint refresh_fingerprint token_type issued_at
                                expires_at granted_at grant_ends_at idle_ends_at)
         incident               select
