@@ -235,7 +235,6 @@ static enum err hold(struct work *w, struct ending *e)
 	const struct custody_acceptance *refused = &e->acceptance;
 	enum err err;
 
-	e->asked->client = e->attempt.client;
 	work_forgive(w);
 	err = custody_held_keep(w, e->c, &e->attempt, refused);
 	if (err)

@@ -226,10 +226,13 @@ static enum err find(struct work *w, const struct custody *c,
 }
 
 static enum err check_account(struct work *w, const struct custody *c,
-	const struct custody_held_taking *taking, const struct kept *kept)
+	const struct custody_held_taking *taking, const struct store_held *held,
+	const struct kept *kept)
 {
 	if (vault_fingerprint_matches(c->keyring, taking->accept_account, kept->account))
 		return ERR_OK;
+	if (held->pinned)
+		work_tell(w, "pinned", held->pinned);
 	work_tell(w, "found", vault_fingerprint(w, c->keyring, kept->account));
 	return work_fail(w, ERR_ACCOUNT_CHANGED,
 		"The token that waits belongs to another account than the one that was accepted. "
@@ -264,7 +267,7 @@ enum err custody_held_take(
 	if (!err)
 		err = open_held(w, c, taking, &held, &kept);
 	if (!err)
-		err = check_account(w, c, taking, &kept);
+		err = check_account(w, c, taking, &held, &kept);
 	if (err)
 		return err;
 	acceptance = (struct custody_acceptance){

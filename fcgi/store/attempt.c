@@ -96,6 +96,7 @@ enum err store_attempt_held(struct work *w, struct store_db *db, const char *cli
 		.age_s = store_get_int(rows, 0, 6),
 		.waits = store_get_bool(rows, 0, 7),
 		.until = store_get_text(rows, 0, 8),
+		.pinned = store_get_text(rows, 0, 9),
 	};
 	hash = store_get_bytes(w, rows, 0, 4, &n);
 	if (n != sizeof(held->state_hash))

@@ -51,6 +51,7 @@ struct store_held {
 	int64_t age_s;              /* since the provider was asked */
 	int waits;                  /* its time is not over */
 	const char *until;
+	const char *pinned; /* the fingerprint the connection is bound to; or NULL */
 };
 
 /* Returns: ERR_NOT_FOUND when there was none. Owns: the work. */
