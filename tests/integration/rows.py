@@ -99,7 +99,8 @@ class Session:
         self.run("token/retire", connection, "override", "person", "why not")
         self.run("token/put", connection, generation, b"access of a person", b"refresh of a person", f"fp-{generation}-person",
                  "fp-refresh", "Bearer", 3600, None, None, 0)  # fmt: skip
-        self.run("connection/granted", connection, grant.get("app"), "us", None, None, "{}", generation, "none", 600, 300)
+        self.run("connection/granted", connection, grant.get("app"), "us", None, None, "{}", generation, "none", 600, 300,
+                 grant.get("account"))  # fmt: skip
         self.run("token/announce", client, provider, generation)
         return generation
 

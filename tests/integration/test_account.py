@@ -11,6 +11,7 @@ import threading
 import pytest
 from harness import Tenant, eventually
 from probes import zuid
+from rows import laid_out
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FINGERPRINT = re.compile("[0-9a-f]{40}")
@@ -108,7 +109,19 @@ def test_one_account_has_one_fingerprint(connected):
 
 
 def test_the_same_number_in_another_data_centre_is_another_account(connected):
+    connected.sim.control("faults", {"at": "identity", "mode": "override", "fields": {"ZUID": zuid(connected.user, "us")}})
     refused(connected, flow(connected, user=connected.user, datacenter="eu"))
+
+
+def test_a_grant_whose_account_nobody_asks_leaves_the_pin(stack):
+    """As where the definition names no call any more: should it name one again, the pin still stands."""
+    with laid_out(stack) as rows:
+        (id,), worker = rows.add(), rows.session("worker")
+        with worker.transaction():
+            worker.override(id, account="f" * 40)
+        with worker.transaction():
+            worker.override(id)
+        assert rows.connection(id).account_fingerprint == "f" * 40
 
 
 def test_each_provider_has_its_own(stack, sim):
