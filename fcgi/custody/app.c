@@ -48,6 +48,7 @@ static enum err open_app(struct work *w, const struct custody *c,
 
 	app->oauth = (struct oauth_app){app->row.oauth_client_id, secret, app->row.redirect_uri};
 	app->target = (struct oauth_target){.provider = provider,
+		.client_id = app->row.oauth_client_id,
 		.datacenter = datacenter
 				      ? datacenter
 				      : oauth_provider_datacenter(provider, app->row.datacenter)};

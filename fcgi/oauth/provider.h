@@ -196,6 +196,7 @@ int oauth_provider_is_param_value(const char *text);
 struct oauth_target {
 	const struct oauth_provider *provider;
 	const struct oauth_datacenter *datacenter;
+	const char *client_id;     /* the app's, for {client_id} */
 	struct oauth_pairs params; /* set with the app */
 	const char *api_domain;    /* the connection's own; used for {api} when allowed */
 };

@@ -54,6 +54,8 @@ static void check_hosts(struct check *c, const struct oauth_datacenter *dc)
 
 		if (!text_is_name(host->name))
 			FAULT(c, key, "is no name of [a-z0-9_]{1,64}");
+		if (text_equal(host->name, "client_id"))
+			FAULT(c, key, "is a word that always is the app's");
 		if (reason)
 			FAULT(c, key, "%s", reason);
 		else if (!oauth_url_read(host->value, &url) &&
@@ -97,7 +99,8 @@ static int can_fill(
 static void check_template(struct check *c, const char *key, const char *template)
 {
 	struct oauth_pair samples[OAUTH_LIST_MAX + 1];
-	struct oauth_target target = {.provider = c->p, .params = {samples, c->p->params.count}};
+	struct oauth_target target = {
+		.provider = c->p, .client_id = "x", .params = {samples, c->p->params.count}};
 	size_t i = 0, count;
 	char *url;
 
@@ -132,6 +135,8 @@ static void check_addresses(struct check *c)
 	for (size_t i = 0; i < p->params.count; i++)
 		if (!text_is_name(p->params.items[i]))
 			FAULT(c, "params", "has a word that is no name of [a-z0-9_]{1,64}");
+		else if (text_equal(p->params.items[i], "client_id"))
+			FAULT(c, "params", "has client_id, which is always the app's");
 }
 
 static void check_callback(struct check *c)

@@ -52,11 +52,12 @@ static const char *word_value(
 		return target->api_domain;
 	if (value)
 		return value;
-	if (!is_param(target->provider, word)) {
+	if (!is_param(target->provider, word) && !text_equal(word, "client_id")) {
 		*reason = "has a word that neither the data centre nor params know";
 		return NULL;
 	}
-	value = pair_value(target->params, word);
+	value = text_equal(word, "client_id") ? target->client_id
+					      : pair_value(target->params, word);
 	if (!value)
 		*reason = "needs a param that the app does not have";
 	else if (!oauth_provider_is_param_value(value))

@@ -7,8 +7,8 @@
 /* English, because some providers translate the words that an answer is judged by. Source: Zoho's
  * throttle text. */
 static const struct oauth_pair always[] = {
-	{"Accept", "application/json"},
-	{"Accept-Language", "en"},
+	{"Accept", "application/json"}, {"Accept-Language", "en"},
+	{"User-Agent", "Vestal"}, /* some refuse whoever has none. Source: GitHub's REST API */
 };
 
 #define ALWAYS_COUNT (sizeof(always) / sizeof(always[0]))

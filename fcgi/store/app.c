@@ -72,7 +72,7 @@ enum err store_app_set(struct work *w, struct store_db *db, const char *provider
 		store_text(app->oauth_client_id),
 		store_bytes(app->secret_sealed, app->secret_sealed_bytes),
 		store_int(app->generation), store_text(app->redirect_uri),
-		store_text(secret_ends_on));
+		store_text(secret_ends_on), store_text(app->params_json ? app->params_json : "{}"));
 
 	if (!err)
 		*id = store_get_int(rows, 0, 0);

@@ -9,7 +9,7 @@ struct store_app {
 	const char *owner;      /* the client it belongs to; "": all clients' */
 	const char *datacenter; /* "": the provider has none */
 	const char *oauth_client_id, *redirect_uri;
-	const char *params_json; /* the words of the definition's `params` */
+	const char *params_json; /* the words of the definition's `params`; NULL: none */
 	const unsigned char *secret_sealed;
 	size_t secret_sealed_bytes;
 };

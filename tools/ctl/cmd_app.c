@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SECRET_MAX_BYTES ((size_t)4096)
+#define PARAMS_MAX_BYTES ((size_t)32 * 1024) /* 100 words of 64 bytes, each with one of 128 */
 
 /* --- the client secret ----------------------------------------------------------------------- */
 
@@ -123,6 +124,68 @@ static enum err check_client(struct ctl *ctl, const char *client)
 	return err == ERR_CLIENT_UNKNOWN ? ctl_no_client(ctl, "--client", client) : err;
 }
 
+/* The value that an option gives to one of the definition's words, or NULL. */
+static const char *param_value(const struct ctl_args *args, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < args->counts[CTL_OPT_PARAM]; i++) {
+		const char *text = args->values[CTL_OPT_PARAM][i];
+
+		if (text_starts(text, name) && text[n] == '=')
+			return text + n + 1;
+	}
+	return NULL;
+}
+
+/* Whether an option names one of the words, and no earlier one the same. */
+static const char *param_fault(
+	const struct ctl_args *args, const struct oauth_words *words, const char *text)
+{
+	size_t n = strcspn(text, "="), i = 0;
+
+	while (i < words->count &&
+		!(strlen(words->items[i]) == n && text_starts(text, words->items[i])))
+		i++;
+	if (!text[n])
+		return "is not NAME=VALUE";
+	if (i == words->count)
+		return "is no word of the provider's definition";
+	if (param_value(args, words->items[i]) != text + n + 1)
+		return "names its word a second time";
+	return oauth_provider_is_param_value(text + n + 1) ? NULL : "has a value that fits no URL";
+}
+
+/* What the definition's `params` stand for: each of them, and nothing else. */
+static enum err read_params(
+	struct ctl *ctl, const struct oauth_provider *provider, const char **params_json)
+{
+	const struct ctl_args *args = ctl->args;
+	const struct oauth_words *words = &provider->params;
+	struct buf text;
+	struct jout j;
+
+	for (size_t i = 0; i < args->counts[CTL_OPT_PARAM]; i++) {
+		const char *option = args->values[CTL_OPT_PARAM][i];
+		const char *fault = param_fault(args, words, option);
+
+		if (fault)
+			return ctl_bad_option(ctl, CTL_OPT_PARAM, option, fault);
+	}
+	buf_init(&text, ctl->w, PARAMS_MAX_BYTES);
+	jout_init(&j, &text);
+	jout_object(&j, NULL);
+	for (size_t i = 0; i < words->count; i++) {
+		if (!param_value(args, words->items[i]))
+			return work_fail(ctl->w, ERR_USAGE, "--param: %s needs %s=VALUE",
+				provider->name, words->items[i]);
+		jout_text(&j, words->items[i], param_value(args, words->items[i]));
+	}
+	jout_end_object(&j);
+	*params_json = text.data;
+	return ERR_OK;
+}
+
 static enum err read_row(struct ctl *ctl, const struct oauth_provider **provider,
 	struct store_app *row, const char **secret_ends_on)
 {
@@ -140,6 +203,8 @@ static enum err read_row(struct ctl *ctl, const struct oauth_provider **provider
 	err = choose_datacenter(ctl, *provider, &row->datacenter);
 	if (!err)
 		err = check_redirect_uri(ctl, *provider, row->redirect_uri);
+	if (!err)
+		err = read_params(ctl, *provider, &row->params_json);
 	if (!err && *secret_ends_on)
 		fault = ctl_value_day_fault(*secret_ends_on, &at_s);
 	if (fault)

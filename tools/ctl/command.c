@@ -21,6 +21,7 @@ const struct ctl_option_row ctl_options[CTL_OPT_COUNT] = {
 	[CTL_OPT_HELP] = {"--help", NULL, "this", 0},
 	[CTL_OPT_JSON] = {"--json", NULL, "one JSON document on standard output", 0},
 	[CTL_OPT_NAME] = {"--name", "NAME", "a name for people to read", 0},
+	[CTL_OPT_PARAM] = {"--param", "NAME=VALUE", "a word of the provider's URLs", 0},
 	[CTL_OPT_PROVIDER] = {"--provider", "PROVIDER", "a provider's name", 0},
 	[CTL_OPT_REDIRECT_URI] = {"--redirect-uri", "URI", "as registered with the provider", 0},
 	[CTL_OPT_ROLE] = {"--role", "ROLE", "admin, operator, auditor or service", 0},
@@ -59,13 +60,16 @@ const struct ctl_command ctl_commands[] = {
 		.run = ctl_cmd_app_list},
 	{.name = "app set",
 		.usage = "PROVIDER [--client CLIENT] --client-id ID --client-secret-file FILE "
-			 "--redirect-uri URI [--datacenter NAME] [--secret-ends DATE]",
+			 "--redirect-uri URI [--datacenter NAME] [--param NAME=VALUE]... "
+			 "[--secret-ends DATE]",
 		.help = "set the app used with a provider, for all clients or for one",
 		.takes = CTL_BIT(CTL_OPT_CLIENT) | CTL_BIT(CTL_OPT_CLIENT_ID) |
 			 CTL_BIT(CTL_OPT_CLIENT_SECRET_FILE) | CTL_BIT(CTL_OPT_REDIRECT_URI) |
-			 CTL_BIT(CTL_OPT_DATACENTER) | CTL_BIT(CTL_OPT_SECRET_ENDS),
+			 CTL_BIT(CTL_OPT_DATACENTER) | CTL_BIT(CTL_OPT_PARAM) |
+			 CTL_BIT(CTL_OPT_SECRET_ENDS),
 		.requires = CTL_BIT(CTL_OPT_CLIENT_ID) | CTL_BIT(CTL_OPT_CLIENT_SECRET_FILE) |
 			    CTL_BIT(CTL_OPT_REDIRECT_URI),
+		.repeats = CTL_BIT(CTL_OPT_PARAM),
 		.least = 1,
 		.most = 1,
 		.needs = CTL_NEED_CONF | CTL_NEED_DB | CTL_NEED_PROVIDERS,

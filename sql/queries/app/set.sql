@@ -1,5 +1,5 @@
 -- role:   operator
--- params: $1 text provider, $2 text client or null, $3 text datacenter, $4 text oauth_client_id, $5 bytea secret_sealed, $6 int8 generation, $7 text redirect_uri, $8 date secret_ends_on or null
+-- params: $1 text provider, $2 text client or null, $3 text datacenter, $4 text oauth_client_id, $5 bytea secret_sealed, $6 int8 generation, $7 text redirect_uri, $8 date secret_ends_on or null, $9 jsonb params
 -- rows:   1 of id
 -- why:    credentials that were refused are tried again as soon as they are changed
 with known as (
@@ -9,8 +9,8 @@ with known as (
 	where s.app_id = known.id and s.state <> 'closed'
 )
 insert into vestal.app (provider, client_id, datacenter, oauth_client_id, secret_sealed, generation, redirect_uri,
-	secret_ends_on)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+	secret_ends_on, params)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (provider, client_id, datacenter) do update set oauth_client_id = $4, secret_sealed = $5, generation = $6,
-	redirect_uri = $7, secret_ends_on = $8, updated_at = now()
+	redirect_uri = $7, secret_ends_on = $8, params = $9, updated_at = now()
 returning id

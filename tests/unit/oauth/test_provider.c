@@ -583,15 +583,18 @@ static void test_templates_are_filled_from_data_centre_and_params(void **state)
 	struct fixture *f = *state;
 	const struct oauth_provider *entra = fixture_provider(f, "entra");
 	struct oauth_pair tenant = {"tenant", "contoso.example"};
-	struct oauth_target target = {.provider = entra, .params = {&tenant, 1}};
+	struct oauth_target target = {.provider = entra,
+		.datacenter = oauth_provider_datacenter(entra, "usgov"),
+		.params = {&tenant, 1}};
 	static const char *const bad[] = {
 		"", "a/b", "a@b", "..", "a?b", "a#b", "{x}", "a b", "a%2f"};
 	char *url, *origin;
 
 	assert_int_equal(oauth_provider_url(&f->w, &target, entra->token_url, &url), ERR_OK);
-	assert_string_equal(url, "https://login.example/contoso.example/token");
+	assert_string_equal(
+		url, "https://login.microsoftonline.us/contoso.example/oauth2/v2.0/token");
 	assert_int_equal(oauth_provider_origin(&f->w, &target, entra->token_url, &origin), ERR_OK);
-	assert_string_equal(origin, "https://login.example");
+	assert_string_equal(origin, "https://login.microsoftonline.us");
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		tenant.value = bad[i];
 		assert_int_equal(
@@ -599,6 +602,72 @@ static void test_templates_are_filled_from_data_centre_and_params(void **state)
 	}
 	target.params.count = 0;
 	assert_int_equal(oauth_provider_url(&f->w, &target, entra->token_url, &url), ERR_CONFIG);
+}
+
+static void test_the_client_id_is_a_word_of_every_template(void **state)
+{
+	struct fixture *f = *state;
+	const struct oauth_provider *github = fixture_provider(f, "github");
+	struct oauth_target target = {.provider = github, .client_id = "Iv1.8a61f9b3"};
+	char *url;
+
+	assert_int_equal(oauth_provider_url(&f->w, &target, github->revoke_url, &url), ERR_OK);
+	assert_string_equal(url, "https://api.github.com/applications/Iv1.8a61f9b3/token");
+	target.client_id = "../user";
+	assert_int_equal(oauth_provider_url(&f->w, &target, github->revoke_url, &url), ERR_CONFIG);
+	target.client_id = NULL;
+	assert_int_equal(oauth_provider_url(&f->w, &target, github->revoke_url, &url), ERR_CONFIG);
+}
+
+/* What each of the built-in ones needs said besides its addresses: how its tokens live and end. */
+static const struct {
+	const char *name;
+	enum oauth_rotation rotation;
+	enum oauth_client_auth client_auth;
+	int64_t access_ttl_s, reuse_grace_s, idle_ttl_s, grant_ttl_s, grants_per_user;
+} lives[] = {
+	{"entra", OAUTH_ROTATION_ALWAYS, OAUTH_CLIENT_AUTH_POST, 3600, 90 * 86400, 90 * 86400, 0,
+		0},
+	{"github", OAUTH_ROTATION_ALWAYS, OAUTH_CLIENT_AUTH_POST, 28800, 0, 0, 15811200, 0},
+	{"google", OAUTH_ROTATION_NEVER, OAUTH_CLIENT_AUTH_POST, 3600, 0, 180 * 86400, 0, 100},
+	{"hubspot", OAUTH_ROTATION_NEVER, OAUTH_CLIENT_AUTH_POST, 1800, 0, 0, 0, 0},
+	{"quickbooks", OAUTH_ROTATION_SOMETIMES, OAUTH_CLIENT_AUTH_BASIC, 3600, 0, 100 * 86400,
+		INT64_C(5) * 365 * 86400, 0},
+	{"salesforce", OAUTH_ROTATION_SOMETIMES, OAUTH_CLIENT_AUTH_POST, 7200, 0, 0, 0, 5},
+	{"slack", OAUTH_ROTATION_ALWAYS, OAUTH_CLIENT_AUTH_BASIC, 43200, 0, 0, 0, 0},
+	{"xero", OAUTH_ROTATION_ALWAYS, OAUTH_CLIENT_AUTH_BASIC, 1800, 1800, 60 * 86400, 0, 0},
+	{"zoho_calendar", OAUTH_ROTATION_NEVER, OAUTH_CLIENT_AUTH_POST, 3600, 0, 0, 0, 20},
+	{"zoho_crm", OAUTH_ROTATION_NEVER, OAUTH_CLIENT_AUTH_POST, 3600, 0, 0, 0, 20},
+};
+
+static void test_built_in_definitions_say_how_tokens_live(void **state)
+{
+	const size_t count = sizeof(lives) / sizeof(lives[0]);
+	struct fixture *f = *state;
+	const struct oauth_providers *builtin;
+	struct oauth_faults faults;
+
+	oauth_faults_init(&faults, &f->arena);
+	builtin = oauth_providers_load(&f->arena, fixture_path(f, "fcgi/oauth/providers"), NULL,
+		REFRESH_PERIOD_S, &faults);
+	assert_non_null(builtin);
+	assert_int_equal(faults.count, 0);
+	assert_int_equal(oauth_providers_count(builtin), count);
+	for (size_t i = 0; i < count; i++) {
+		const struct oauth_provider *p = oauth_providers_at(builtin, i);
+
+		assert_string_equal(p->name, lives[i].name);
+		assert_non_null(p->docs);
+		assert_string_not_equal(p->title, p->name);
+		assert_int_equal(p->rotation, lives[i].rotation);
+		assert_int_equal(p->client_auth, lives[i].client_auth);
+		assert_int_equal(p->access_ttl_s, lives[i].access_ttl_s);
+		assert_int_equal(p->reuse_grace_s, lives[i].reuse_grace_s);
+		assert_int_equal(p->idle_ttl_s, lives[i].idle_ttl_s);
+		assert_int_equal(p->grant_ttl_s, lives[i].grant_ttl_s);
+		assert_int_equal(p->grants_per_user, lives[i].grants_per_user);
+		assert_non_null(p->identity.url);
+	}
 }
 
 static void test_the_probe_goes_to_an_allowed_api_domain_only(void **state)
@@ -689,6 +758,8 @@ int main(void)
 		TEST(test_a_file_is_called_after_its_provider),
 		TEST(test_zoho_definitions_hold_the_table_of_data_centres),
 		TEST(test_templates_are_filled_from_data_centre_and_params),
+		TEST(test_the_client_id_is_a_word_of_every_template),
+		TEST(test_built_in_definitions_say_how_tokens_live),
 		TEST(test_the_probe_goes_to_an_allowed_api_domain_only),
 		TEST(test_api_domains_are_matched_exactly),
 		TEST(test_loopback_http_is_allowed_where_the_definition_says_so),

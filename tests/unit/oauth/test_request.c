@@ -54,6 +54,7 @@ static void test_code_exchange_by_post(void **state)
 		"&code_verifier=ver-ifier&client_id=cl%3Aient&client_secret=s%26cr%2Fet%2B%20%25"));
 	assert_string_equal(header(&request, "Accept"), "application/json");
 	assert_string_equal(header(&request, "Accept-Language"), "en");
+	assert_string_equal(header(&request, "User-Agent"), "Vestal");
 }
 
 static void test_refresh_by_post_names_no_scope(void **state)
