@@ -10,20 +10,40 @@ void oauth_faults_init(struct oauth_faults *faults, struct arena *arena)
 	*faults = (struct oauth_faults){.arena = arena};
 }
 
-static void append(struct oauth_faults *faults, int warning, const char *file, const char *key,
-	const char *reason)
+/* Adds what is whole but for its text. */
+static void append(struct oauth_faults *faults, const char *file, struct oauth_fault fault)
 {
-	const char *colon = key ? ": " : "";
+	const char *at = fault.place.line ? arena_printf(faults->arena, ":%d:%d", fault.place.line,
+						    fault.place.column)
+					  : "";
 
-	if (!warning)
+	if (!fault.warning)
 		faults->errors++;
 	if (faults->count == OAUTH_FAULTS_MAX)
 		return;
-	faults->list[faults->count++] = (struct oauth_fault){
-		arena_printf(faults->arena, "%s%s%s: %s", file, colon, key ? key : "", reason),
-		key ? arena_strdup(faults->arena, key) : NULL,
-		warning,
-	};
+	fault.text = arena_printf(faults->arena, "%s%s%s%s: %s", file, at, fault.key ? ": " : "",
+		fault.key ? fault.key : "", fault.reason);
+	faults->list[faults->count++] = fault;
+}
+
+static void append_key(struct oauth_faults *faults, int warning, const char *file, const char *key,
+	const char *reason)
+{
+	struct oauth_fault fault = {.key = key ? arena_strdup(faults->arena, key) : NULL,
+		.reason = reason,
+		.warning = warning};
+
+	if (key && faults->source)
+		fault.place = oauth_locate(faults->source, faults->source_n, key);
+	append(faults, file, fault);
+}
+
+void oauth_faults_add_at(
+	struct oauth_faults *faults, const char *file, struct oauth_spot place, const char *reason)
+{
+	append(faults, file,
+		(struct oauth_fault){
+			.place = place, .reason = arena_strdup(faults->arena, reason)});
 }
 
 int oauth_faults_concern(
@@ -46,7 +66,7 @@ void oauth_faults_add(
 	va_list args;
 
 	va_start(args, format);
-	append(faults, 0, file, key, arena_vprintf(faults->arena, format, args));
+	append_key(faults, 0, file, key, arena_vprintf(faults->arena, format, args));
 	va_end(args);
 }
 
@@ -56,6 +76,6 @@ void oauth_faults_warn(
 	va_list args;
 
 	va_start(args, format);
-	append(faults, 1, file, key, arena_vprintf(faults->arena, format, args));
+	append_key(faults, 1, file, key, arena_vprintf(faults->arena, format, args));
 	va_end(args);
 }

@@ -73,20 +73,33 @@ static const char *version_of(struct arena *arena, const char *text, size_t n)
 	return arena_printf(arena, "%016" PRIx64, hash);
 }
 
+/* The JSON of a text, or NULL after saying why it is none. jansson ends at the first name that is
+ * there twice: it is said, and the rest is read all the same. */
+static json_t *parse(const char *file, const char *text, size_t n, struct oauth_faults *faults)
+{
+	json_error_t error;
+	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+
+	if (root)
+		return root;
+	oauth_faults_add_at(
+		faults, file, (struct oauth_spot){error.line, error.column}, error.text);
+	return json_error_code(&error) == json_error_duplicate_key ? json_loadb(text, n, 0, &error)
+								   : NULL;
+}
+
 /* What could be read of a definition, checked; NULL when it is no JSON object. */
 static struct oauth_provider *load_text(struct arena *arena, const char *file, const char *text,
 	size_t n, int64_t refresh_period_s, struct oauth_faults *faults)
 {
 	struct oauth_provider *provider = arena_alloc(arena, sizeof(*provider));
 	size_t before = faults->count;
-	json_error_t error;
-	json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
+	json_t *root = parse(file, text, n, faults);
 
-	if (!root) {
-		oauth_faults_add(faults, arena_printf(arena, "%s:%d", file, error.line), NULL, "%s",
-			error.text);
+	faults->source = text;
+	faults->source_n = n;
+	if (!root)
 		return NULL;
-	}
 	if (!json_is_object(root)) {
 		oauth_faults_add(faults, file, NULL, "is not a JSON object");
 		json_decref(root);
@@ -106,6 +119,7 @@ const struct oauth_provider *oauth_provider_load_text(struct arena *arena, const
 	const struct oauth_provider *provider =
 		load_text(arena, arena_strdup(arena, file), text, n, refresh_period_s, faults);
 
+	faults->source = NULL;
 	return faults->errors == before ? provider : NULL;
 }
 
@@ -120,6 +134,7 @@ const struct oauth_provider *oauth_provider_load(struct arena *arena, const char
 
 	if (provider && !any_name && provider->name && !text_equal(provider->name, expected))
 		oauth_faults_add(faults, file, "name", "is not what the file is called after");
+	faults->source = NULL;
 	return faults->errors == before ? provider : NULL;
 }
 

@@ -25,6 +25,12 @@ static int is_unread(const struct check *c, const char *key)
 	return oauth_faults_concern(c->faults, c->first, c->end, key);
 }
 
+/* The key of a list's item; of the list where items that could not be read are missing. */
+static const char *item_key(const struct check *c, const char *list, size_t i)
+{
+	return is_unread(c, list) ? list : arena_printf(c->arena, "%s[%zu]", list, i);
+}
+
 static int is_datacenter_unread(const struct check *c, const struct oauth_datacenter *dc)
 {
 	return is_unread(c, arena_printf(c->arena, "datacenters.%s", dc->name));
@@ -134,9 +140,9 @@ static void check_addresses(struct check *c)
 	check_template(c, "identity.url", p->identity.url);
 	for (size_t i = 0; i < p->params.count; i++)
 		if (!text_is_name(p->params.items[i]))
-			FAULT(c, "params", "has a word that is no name of [a-z0-9_]{1,64}");
+			FAULT(c, item_key(c, "params", i), "is no name of [a-z0-9_]{1,64}");
 		else if (text_equal(p->params.items[i], "client_id"))
-			FAULT(c, "params", "has client_id, which is always the app's");
+			FAULT(c, item_key(c, "params", i), "always is the app's");
 }
 
 static void check_callback(struct check *c)
@@ -158,7 +164,7 @@ static void check_callback(struct check *c)
 		FAULT(c, "callback_datacenter", "names a parameter that has a meaning of its own");
 	for (size_t i = 0; i < c->p->callback_keep.count; i++)
 		if (is_one_of(ours, c->p->callback_keep.items[i]))
-			FAULT(c, "callback_keep",
+			FAULT(c, item_key(c, "callback_keep", i),
 				"names a parameter that has a meaning of its own");
 }
 
@@ -191,13 +197,16 @@ static void check_authorization(struct check *c)
 		FAULT(c, "scope_separator", "is longer than 4 bytes");
 	for (size_t i = 0; i < p->scopes.count; i++)
 		if (!is_scope(p->scopes.items[i]))
-			FAULT(c, "scopes", "has one with a byte that RFC 6749 does not allow");
+			FAULT(c, item_key(c, "scopes", i),
+				"has a byte that RFC 6749 does not allow");
 		else if (strstr(p->scopes.items[i], p->scope_separator))
-			FAULT(c, "scopes", "has one that holds the separator");
+			FAULT(c, item_key(c, "scopes", i), "holds the separator");
 	for (size_t i = 0; i < p->authorize_params.count; i++)
 		if (is_one_of(ours, p->authorize_params.items[i].name))
-			FAULT(c, "authorize_params", "%s is set by the flow",
-				p->authorize_params.items[i].name);
+			FAULT(c,
+				arena_printf(c->arena, "authorize_params.%s",
+					p->authorize_params.items[i].name),
+				"is set by the flow");
 	if (!is_http_token(p->authorization_scheme))
 		FAULT(c, "authorization_scheme", "is no word that a header can hold");
 }
@@ -210,15 +219,15 @@ static void check_headers(struct check *c)
 
 	for (size_t i = 0; i < c->p->headers.count; i++) {
 		const struct oauth_pair *header = &c->p->headers.items[i];
+		const char *key = arena_printf(c->arena, "headers.%s", header->name);
 
 		if (!is_http_token(header->name))
-			FAULT(c, "headers", "has a name that no header has");
+			FAULT(c, key, "is a name that no header has");
 		else if (is_one_of(ours, header->name))
-			FAULT(c, "headers", "%s is set by the request", header->name);
+			FAULT(c, key, "is set by the request");
 		for (const char *at = header->value; *at; at++)
 			if ((unsigned char)*at > 0x7e) {
-				FAULT(c, "headers", "%s has a value that is not ASCII",
-					header->name);
+				FAULT(c, key, "has a value that is not ASCII");
 				break;
 			}
 	}
@@ -246,8 +255,8 @@ static void check_api_domains(struct check *c)
 
 	for (size_t i = 0; i < c->p->api_domains.count; i++)
 		if (!is_host_pattern(c->p->api_domains.items[i]))
-			FAULT(c, "api_domains", "%s is no host, nor *. before one of two labels",
-				c->p->api_domains.items[i]);
+			FAULT(c, item_key(c, "api_domains", i),
+				"is no host, nor *. before one of two labels");
 	for (size_t i = 0; i < c->p->datacenter_count; i++)
 		any |= oauth_datacenter_host(&c->p->datacenters[i], "api") != NULL;
 	if (c->p->response.api_domain && !any)

@@ -322,7 +322,7 @@ static void read_pairs(struct reader *r, const char *path, json_t *json, struct 
 	json_object_foreach(json, name, value)
 	{
 		if (!*name || text_has_control(name)) {
-			fault(r, path, "has a bad name");
+			fault(r, path, "has a name that is empty or has a control character");
 			continue;
 		}
 		items[n].name = arena_strdup(r->arena, name);

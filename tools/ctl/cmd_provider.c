@@ -78,17 +78,31 @@ enum err ctl_cmd_provider_list(struct ctl *ctl)
 
 /* --- check ----------------------------------------------------------------------------------- */
 
+static void show_place(struct jout *j, const struct oauth_spot *place)
+{
+	if (place->line) {
+		jout_int(j, "line", place->line);
+		jout_int(j, "column", place->column);
+		return;
+	}
+	jout_null(j, "line");
+	jout_null(j, "column");
+}
+
 static void show_faults_json(
 	struct ctl *ctl, const char *file, const struct oauth_faults *faults, int is_good)
 {
 	struct jout *j = &ctl->out.json;
 
-	(void)file;
 	jout_object(j, NULL);
+	jout_text(j, "file", file);
 	jout_bool(j, "ok", is_good);
 	jout_array(j, "faults");
 	for (size_t i = 0; i < faults->count; i++) {
 		jout_object(j, NULL);
+		show_place(j, &faults->list[i].place);
+		jout_text(j, "key", faults->list[i].key);
+		jout_text(j, "reason", faults->list[i].reason);
 		jout_text(j, "text", faults->list[i].text);
 		jout_bool(j, "warning", faults->list[i].warning);
 		jout_end_object(j);

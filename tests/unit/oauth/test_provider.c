@@ -96,8 +96,8 @@ struct refusal {
 };
 
 static const struct refusal refusals[] = {
-	{"{\"colour\":\"red\"}", "good.json: colour: is not known"},
-	{"{\"revoke\":{\"verb\":\"POST\"}}", "good.json: revoke.verb: is not known"},
+	{"{\"colour\":\"red\"}", ": colour: is not known"},
+	{"{\"revoke\":{\"verb\":\"POST\"}}", ": revoke.verb: is not known"},
 	{"{\"name\":null}", ": name: is missing"},
 	{"{\"token_url\":null}", ": token_url: is missing"},
 	{"{\"authorize_url\":null}", ": authorize_url: is missing"},
@@ -119,9 +119,8 @@ static const struct refusal refusals[] = {
 	{"{\"scopes\":\"read\"}", ": scopes: is not a list"},
 	{"{\"scopes\":[\"read\",7]}", ": scopes[1]: is not a text"},
 	{"{\"scopes\":[\"read\",\"read\"]}", ": scopes[1]: is there twice"},
-	{"{\"scopes\":[\"re ad\"]}", ": scopes: has one with a byte"},
-	{"{\"scopes\":[\"re,ad\"],\"scope_separator\":\",\"}",
-		": scopes: has one that holds the separator"},
+	{"{\"scopes\":[\"re ad\"]}", ": scopes[0]: has a byte"},
+	{"{\"scopes\":[\"re,ad\"],\"scope_separator\":\",\"}", ": scopes[0]: holds the separator"},
 	{"{\"scope_separator\":\"-----\"}", ": scope_separator: is longer"},
 	{"{\"token_url\":\"http://a.example/token\"}", ": token_url: is plain http"},
 	{"{\"token_url\":\"http://a.example/token\",\"allow_loopback_http\":true}",
@@ -191,29 +190,32 @@ static const struct refusal refusals[] = {
 	{"{\"default_datacenter\":\"mars\"}", ": default_datacenter: is not in datacenters"},
 	{"{\"default_datacenter\":null}", ": default_datacenter: is missing"},
 	{"{\"params\":[\"accounts\"]}", ": datacenters.us.accounts: is a word of params too"},
-	{"{\"params\":[\"Tenant\"]}", ": params: has a word that is no name"},
+	{"{\"params\":[\"client_id\"]}", ": params[0]: always is the app's"},
+	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://a.example\",\"client_id\":\"https://"
+	 "a.example\"}}}",
+		": datacenters.us.client_id: is a word that always is the app's"},
+	{"{\"params\":[\"Tenant\"]}", ": params[0]: is no name"},
 	{"{\"datacenters\":null,\"default_datacenter\":null,\"token_url\":\"https://a.example/t\","
 	 "\"authorize_url\":\"https://a.example/"
 	 "a\",\"revoke_url\":null,\"callback_datacenter\":{\"server\":\"s\"}}",
 		": callback_datacenter: means nothing without datacenters"},
 	{"{\"callback_datacenter\":{\"location\":\"state\"}}",
 		": callback_datacenter: names a parameter"},
-	{"{\"callback_keep\":[\"code\"]}", ": callback_keep: names a parameter"},
+	{"{\"callback_keep\":[\"code\"]}", ": callback_keep[0]: names a parameter"},
 	{"{\"issuer\":\"http://a.example\"}", ": issuer: is plain http"},
 	{"{\"require_iss\":true}", ": require_iss: means nothing without issuer"},
 	{"{\"authorize_params\":{\"state\":\"x\"}}",
-		": authorize_params: state is set by the flow"},
+		": authorize_params.state: is set by the flow"},
 	{"{\"authorize_params\":{\"a\":1}}", ": authorize_params.a: is not a text"},
 	{"{\"authorization_scheme\":\"Bear er\"}", ": authorization_scheme: is no word"},
 	{"{\"headers\":{\"Authorization\":\"x\"}}",
-		": headers: Authorization is set by the request"},
-	{"{\"headers\":{\"a b\":\"x\"}}", ": headers: has a name that no header has"},
+		": headers.Authorization: is set by the request"},
+	{"{\"headers\":{\"a b\":\"x\"}}", ": headers.a b: is a name that no header has"},
 	{"{\"headers\":{\"X-A\":\"x\\r\\ny\"}}", ": headers.X-A: has a control character"},
-	{"{\"api_domains\":[\"*.com\"]}", ": api_domains: *.com is no host"},
-	{"{\"api_domains\":[\"a.*.example\"]}", ": api_domains: a.*.example is no host"},
-	{"{\"api_domains\":[\"https://a.example\"]}",
-		": api_domains: https://a.example is no host"},
-	{"{\"api_domains\":[\"10.0.0.1\"]}", ": api_domains: 10.0.0.1 is no host"},
+	{"{\"api_domains\":[\"*.com\"]}", ": api_domains[0]: is no host"},
+	{"{\"api_domains\":[\"a.*.example\"]}", ": api_domains[0]: is no host"},
+	{"{\"api_domains\":[\"https://a.example\"]}", ": api_domains[0]: is no host"},
+	{"{\"api_domains\":[\"10.0.0.1\"]}", ": api_domains[0]: is no host"},
 	{"{\"datacenters\":{\"us\":{\"accounts\":\"https://"
 	 "a.example\"}},\"response\":{\"api_domain\":\"/a\"}}",
 		": response.api_domain: is never believed"},
@@ -321,7 +323,7 @@ static const struct {
 	{"{\"datacenters\":{\"us\":[]}}", {": datacenters.us: is not an object"}},
 	{"{\"params\":[7],\"revoke_url\":\"{accounts}/{tenant}\"}", {": params[0]: is not a text"}},
 	{"{\"params\":\"tenant\",\"revoke_url\":\"{accounts}/{tenant}\",\"scopes\":[\"a b\"]}",
-		{": params: is not a list", ": scopes: has one with a byte"}},
+		{": params: is not a list", ": scopes[0]: has a byte"}},
 	{"{\"issuer\":7,\"require_iss\":true}", {": issuer: is not a text"}},
 	{"{\"issuer\":7}", {": issuer: is not a text"}},
 	{"{\"revoke_url\":7,\"revoke\":{}}", {": revoke_url: is not a text"}},
@@ -340,9 +342,9 @@ static const struct {
 		{": api_domains[0]: is not a text"}},
 	{"{\"headers\":{\"X-A\":7,\"Host\":\"a\"},\"authorize_params\":{\"\":\"x\",\"state\":\"x\"}"
 	 "}",
-		{": headers.X-A: is not a text", ": headers: Host is set by the request",
-			": authorize_params: has a bad name",
-			": authorize_params: state is set by the flow"}},
+		{": headers.X-A: is not a text", ": headers.Host: is set by the request",
+			": authorize_params: has a name that is empty",
+			": authorize_params.state: is set by the flow"}},
 	{"{\"verdicts\":[{\"at\":\"token\",\"pointer\":\"error\",\"equals\":\"x\",\"verdict\":"
 	 "\"ok\"},"
 	 "{\"at\":\"token\",\"stat\":400,\"verdict\":\"ok\"},{\"at\":\"token\",\"verdict\":\"ok\"}]"
@@ -388,18 +390,18 @@ static void test_a_definition_need_not_be_a_file(void **state)
 	assert_string_equal(p->file, "standard input");
 	assert_null(oauth_provider_load_text(
 		&f->arena, "standard input", bad, strlen(bad), REFRESH_PERIOD_S, &faults));
-	assert_true(has_fault(&faults, "standard input: colour: is not known"));
+	assert_true(has_fault(&faults, ": colour: is not known"));
 	free(bad);
 }
 
 static void test_texts_that_are_no_json_name_the_line(void **state)
 {
 	static const struct refusal texts[] = {
-		{"{\n\"name\": \"good\",\n\"name\": \"good\"}", "good.json:3: duplicate"},
-		{"{\n\n\n\"name\"}", "good.json:4: "},
-		{"", "good.json:1: "},
+		{"{\n\"name\": \"good\",\n\"name\": \"good\"}", "good.json:3:6: duplicate"},
+		{"{\n\n\n\"name\"}", "good.json:4:"},
+		{"", "good.json:1:"},
 		{"[]", "good.json: is not a JSON object"},
-		{"{\"name\":\"\xff\"}", "good.json:1: "},
+		{"{\"name\":\"\xff\"}", "good.json:1:"},
 	};
 	struct fixture *f = *state;
 	struct oauth_faults faults;
@@ -412,6 +414,99 @@ static void test_texts_that_are_no_json_name_the_line(void **state)
 			fail_msg("%zu: %s", i, faults.count ? faults.list[0].text : "no fault");
 	}
 	folder_remove(f, &folder);
+}
+
+/* A definition as people write it, and what is said of it: each fault by its place and key. */
+static const char broken[] = "{\n"
+			     "  \"name\": \"broken\",\n"
+			     "  \"docs\": \"\",\n"
+			     "  \"colour\": \"red\",\n"
+			     "  \"authorize_url\": \"http://a.example/auth\",\n"
+			     "  \"token_url\": \"https://a.example/token\", \"pkce\": \"yes\",\n"
+			     "  \"scopes\": [\n"
+			     "    \"read\",\n"
+			     "    \"a b\"\n"
+			     "  ],\n"
+			     "  \"headers\": {\n"
+			     "    \"X-A.b\": \"\",\n"
+			     "    \"Host\": \"a\"\n"
+			     "  },\n"
+			     "  \"rot\\u0061tion\": \"maybe\",\n"
+			     "  \"access_ttl_s\": 1200,\n"
+			     "  \"renew_before_s\": 300,\n"
+			     "  \"mint_quota\": {\"count\": 10},\n"
+			     "  \"probe\": {\n"
+			     "    \"expect\": \"id\",\n"
+			     "    \"url\": \"https://10.0.0.1/\xc3\xa9\"\n"
+			     "  },\n"
+			     "  \"verdicts\": [\n"
+			     "    {\"at\": \"token\", \"status\": 400, \"verdict\": \"dead\"},\n"
+			     "    {\"at\": \"moon\", \"status\": 400,\n"
+			     "     \"verdict\": [\"dead\"]},\n"
+			     "    {\"at\": \"token\", \"verdict\": \"dead\"}\n"
+			     "  ]\n"
+			     "}\n";
+
+static const char *const places[] = {
+	"docs 3:3 is empty",
+	"colour 4:3 is not known",
+	"authorize_url 5:3 is plain http",
+	"pkce 6:43 is neither true nor false",
+	"scopes[1] 9:5 has a byte",
+	"headers.X-A.b 12:5 is empty",
+	"headers.Host 13:5 is set by the request",
+	"rotation 15:3 is none of",
+	"renew_before_s 17:3 is not larger than refresh_period_s",
+	"mint_quota.window_s 18:3 is missing",
+	"probe.expect 20:5 is no JSON pointer",
+	"probe.url 21:5 has a character",
+	"verdicts[1].at 25:6 is none of",
+	"verdicts[1].verdict 26:6 is none of",
+	"verdicts[2] 27:5 has no condition",
+};
+
+static void test_each_fault_is_told_by_line_column_and_key(void **state)
+{
+	const size_t count = sizeof(places) / sizeof(places[0]);
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+
+	oauth_faults_init(&faults, &f->arena);
+	assert_null(oauth_provider_load_text(
+		&f->arena, "x.json", broken, strlen(broken), REFRESH_PERIOD_S, &faults));
+	for (size_t i = 0; i < faults.count; i++) {
+		const struct oauth_fault *fault = &faults.list[i];
+		const char *seen =
+			arena_printf(&f->arena, "%s %d:%d %s", fault->key ? fault->key : "",
+				fault->place.line, fault->place.column, fault->reason);
+		size_t k = 0;
+
+		while (k < count && !text_starts(seen, places[k]))
+			k++;
+		if (k == count)
+			fail_msg("said and not expected: %s", seen);
+		assert_string_equal(fault->text,
+			arena_printf(&f->arena, "x.json:%d:%d: %s: %s", fault->place.line,
+				fault->place.column, fault->key, fault->reason));
+	}
+	assert_int_equal(faults.count, count);
+}
+
+static void test_a_name_that_is_there_twice_hides_no_other_fault(void **state)
+{
+	static const char text[] = "{\"name\": \"good\",\n"
+				   " \"name\": 7,\n"
+				   " \"scopes\": 8}";
+	struct fixture *f = *state;
+	struct oauth_faults faults;
+
+	oauth_faults_init(&faults, &f->arena);
+	assert_null(oauth_provider_load_text(
+		&f->arena, "x.json", text, strlen(text), REFRESH_PERIOD_S, &faults));
+	assert_true(has_fault(&faults, "x.json:2:7: duplicate object key"));
+	assert_true(has_fault(&faults, "x.json:2:2: name: is not a text"));
+	assert_true(has_fault(&faults, "x.json:3:2: scopes: is not a list"));
+	assert_true(has_fault(&faults, "x.json:1:1: token_url: is missing"));
 }
 
 static void test_files_that_cannot_be_definitions(void **state)
@@ -505,7 +600,7 @@ static void test_operators_file_of_the_same_name_wins(void **state)
 	/* without the operator's, the broken built-in one is fatal */
 	assert_null(oauth_providers_load(
 		&f->arena, builtin.path, "/nonexistent", REFRESH_PERIOD_S, &faults));
-	assert_true(has_fault(&faults, "good.json:1: "));
+	assert_true(has_fault(&faults, "good.json:1:"));
 	free(other);
 	free(titled);
 	folder_remove(f, &builtin);
@@ -524,7 +619,8 @@ static void test_a_file_is_called_after_its_provider(void **state)
 	oauth_faults_init(&faults, &f->arena);
 	assert_null(oauth_providers_load(&f->arena, folder.path, NULL, REFRESH_PERIOD_S, &faults));
 	assert_int_equal(faults.errors, 2);
-	assert_true(has_fault(&faults, "better.json: name: is not what the file is called after"));
+	assert_true(
+		has_fault(&faults, "better.json:1:2: name: is not what the file is called after"));
 	folder_remove(f, &folder);
 }
 
@@ -751,6 +847,8 @@ int main(void)
 		TEST(test_nothing_is_said_of_what_could_not_be_read),
 		TEST(test_a_definition_need_not_be_a_file),
 		TEST(test_texts_that_are_no_json_name_the_line),
+		TEST(test_each_fault_is_told_by_line_column_and_key),
+		TEST(test_a_name_that_is_there_twice_hides_no_other_fault),
 		TEST(test_files_that_cannot_be_definitions),
 		TEST(test_defaults_are_those_of_the_contract),
 		TEST(test_margin_beyond_a_third_of_the_life_warns),
