@@ -11,16 +11,27 @@ void jout_init(struct jout *j, struct buf *buf)
 	*j = (struct jout){.buf = buf};
 }
 
+/* ASCII that stands for itself. */
+static int is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void escaped(struct buf *buf, const char *text)
 {
 	const char *plain = text;
 
 	buf_char(buf, '"');
 	while (*text) {
-		size_t n = text_utf8_len(text);
 		unsigned char c = (unsigned char)*text;
+		size_t n;
 
-		if (n && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+		if (is_plain(c)) {
+			text++;
+			continue;
+		}
+		n = text_utf8_len(text);
+		if (n > 1) {
 			text += n;
 			continue;
 		}

@@ -29,7 +29,8 @@ struct store_report_query {
 enum err store_report_count(struct work *w, struct store_db *db,
 	const struct store_report_query *query, int64_t *total, int64_t *unhealthy) MUST_CHECK;
 
-/* Hands over report after report in order of client and provider, in constant memory. */
+/* Hands over report after report in order of client and provider, in constant memory: page after
+ * page of the database, each as it is when it is read. */
 typedef enum err store_report_fn(struct work *w, const struct store_report *report, void *context);
 enum err store_report_each(struct work *w, struct store_db *db,
 	const struct store_report_query *query, store_report_fn *fn, void *context) MUST_CHECK;

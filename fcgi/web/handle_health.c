@@ -10,9 +10,11 @@
 
 struct listing {
 	struct web_reply reply;
-	int64_t limit, given;          /* limit 0: all */
+	int64_t limit, given; /* limit 0: all */
+	int64_t total, unhealthy;
 	const char *client, *provider; /* of the last report given */
 	int more;
+	int is_counting; /* a complete list counts itself, and need not wait for it to begin */
 };
 
 static const char *const statuses[] = {
@@ -96,6 +98,8 @@ static enum err give(struct work *w, const struct store_report *report, void *co
 		listing->client = work_strdup(w, report->client);
 		listing->provider = work_strdup(w, report->provider);
 	}
+	listing->total += listing->is_counting;
+	listing->unhealthy += listing->is_counting && !text_equal(report->status, "healthy");
 	custody_report_json(&listing->reply.json, report);
 	return web_reply_flush(&listing->reply);
 }
@@ -104,12 +108,13 @@ enum err web_handle_health(struct web_request *r)
 {
 	struct store_report_query query;
 	struct listing listing = {.limit = 0};
-	int64_t total = 0, unhealthy = 0;
 	struct jout *j = &listing.reply.json;
 	enum err err = read_query(r, &query, &listing);
 
-	if (!err)
-		err = store_report_count(r->w, r->c->db, &query, &total, &unhealthy);
+	listing.is_counting = !query.limit && !query.after_client;
+	if (!err && !listing.is_counting)
+		err = store_report_count(
+			r->w, r->c->db, &query, &listing.total, &listing.unhealthy);
 	if (err)
 		return err;
 	web_reply_begin_enveloped(&listing.reply, r);
@@ -118,8 +123,8 @@ enum err web_handle_health(struct web_request *r)
 	if (err)
 		return err;
 	jout_end_array(j);
-	jout_int(j, "unhealthy", unhealthy);
-	jout_int(j, "total", total);
+	jout_int(j, "unhealthy", listing.unhealthy);
+	jout_int(j, "total", listing.total);
 	jout_text(j, "next",
 		listing.more ? work_printf(r->w, "%s/%s", listing.client, listing.provider) : NULL);
 	return web_reply_end(&listing.reply);

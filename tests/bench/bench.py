@@ -12,12 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import listing
 import promises
 import reads
 import renewals
 from stand import free_port, running_stack, say, simulator
 
-PARTS = {"reads": reads, "renewals": renewals}
+PARTS = {"reads": reads, "renewals": renewals, "listing": listing}
 
 
 def run(options):
@@ -29,10 +30,12 @@ def run(options):
         (providers / f"{renewals.PROVIDER}.json").write_text(json.dumps(renewals.definition(slow_port)))
         report = {}
         with running_stack(folder / "stack", providers, options.workers) as stack:
-            if options.only != "renewals":
+            if options.only in (None, "reads"):
                 report["reads"] = reads.run(stack, sim, options)
-            if options.only != "reads":
+            if options.only in (None, "renewals"):
                 report["renewals"] = renewals.run(stack, slow_port, options)
+            if options.only in (None, "listing"):
+                report["listing"] = listing.run(stack, options)
     measured = {name: value for part in report.values() for name, value in part["promised"].items()}
     return report | {"promises": promises.judge(measured)}
 
@@ -49,9 +52,9 @@ def number(most):
 def read_options():
     parser = argparse.ArgumentParser(prog="tests/bench/run", description="Measures Vestal on a stack of its own.")
     for name, default, most, text in (
-        ("rounds", 5, 64, "how often each read is measured"), ("seconds", 2, 64, "each time"),
+        ("rounds", 5, 64, "how often each read and list is measured"), ("seconds", 2, 64, "each time"),
         ("workers", 4, 64, "in the pool"), ("node", 2, 64, "processes of each Node peer of the reads"),
-        ("renewals", 10_000, 100_000, "in each round"), ("renewal-rounds", 3, 64, "how often they are renewed"),
+        ("listed", 100_000, 1_000_000, "connections in the list"), ("renewals", 10_000, 100_000, "in each round"), ("renewal-rounds", 3, 64, "how often they are renewed"),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=number(most), default=default, metavar="N", help=f"{text} ({default})")
     parser.add_argument("--only", choices=PARTS, help="this part alone")

@@ -12,6 +12,9 @@ PROMISES = {
     "renewals / limit, 500": ("renewals: time, of N x latency / C, at 500", "most", 1.20),
     "renewals' CPU / node, 200": ("renewals: CPU, of the Node refresher's, at 200", "most", 0.5),
     "renewals' CPU / node, 500": ("renewals: CPU, of the Node refresher's, at 500", "most", 0.5),
+    "listing / json_agg": ("list of 100,000: time, of json_agg's in psql", "most", 0.5),
+    "listing, first byte": ("list of 100,000: first byte, ms", "most", 10),
+    "listing, memory": ("list of 100,000: private memory of a worker, MiB", "most", 12),
     "memory, many / few due": ("renewals: peak memory, of that with 1,000 due", "most", 1.10),
     "heap fetches of the due query": ("due query: rows fetched from the table", "most", 0),
 }
