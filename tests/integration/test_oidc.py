@@ -1,7 +1,9 @@
 """The main job against a certified OpenID provider that rotates refresh tokens, and what it may do wrong."""
 
 import json
+import re
 import secrets
+import shlex
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import leaks
@@ -33,22 +35,39 @@ def definition(name, issuer, changes):
     return {key: value for key, value in whole.items() if value is not None}
 
 
+GUIDE = (TREE / "fcgi/oauth/providers/README.md").read_text()
+GUIDED = "example"  # the provider of the guide
+
+
+def guide(language):
+    """The guide's only block in that language."""
+    (block,) = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", GUIDE, re.M | re.S)
+    return block[1].replace(f"\n{block[0]}", "\n").removeprefix(block[0])
+
+
+def guided_definition(issuer):
+    """The guide's own text, at this provider instead of the one it speaks of."""
+    return guide("json").replace("https://id.example.org", issuer).replace("{\n", '{\n  "allow_loopback_http": true,\n', 1)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """The provider, and a stack whose definitions name it."""
     folder, port = tmp_path_factory.mktemp("oidc"), free_port()
-    redirects = {name: f"http://localhost:{port}/api/oauth/callback/{name}" for name in DEFINITIONS}
+    redirects = {name: f"http://localhost:{port}/api/oauth/callback/{name}" for name in [*DEFINITIONS, GUIDED]}
     secret = f"{MARKER}{RESERVED}{secrets.token_hex(8)}"
     oidc = OidcProvider(install(TREE / "build/oidc"), folder, free_port(), redirects.values(), secret)
     definitions = folder / "definitions"
     definitions.mkdir()
     for name, changes in DEFINITIONS.items():
         (definitions / f"{name}.json").write_text(json.dumps(definition(name, oidc.issuer, changes)))
+    (definitions / f"{GUIDED}.json").write_text(guided_definition(oidc.issuer))
     try:
         up(folder / "stack", "--no-demo", "--port", str(port), "--workers", "2", "--providers", str(definitions),
            "--set", "rate_per_key=0", "--set", "rate_per_address=0", "--set", "provider_timeout_s=2", "--set", "lease_s=10")  # fmt: skip
         stack = Stack(folder / "stack")
-        for name, redirect in redirects.items():
+        for name in DEFINITIONS:
+            redirect = redirects[name]
             stack.ctl("app", "set", name, "--client-id", oidc.client_id, "--client-secret-file", "-",
                       "--redirect-uri", redirect, stdin=secret + "\n")  # fmt: skip
         yield stack, oidc
@@ -205,6 +224,32 @@ def test_without_any_proof_the_exchange_counts(place):
     proofs = tenant.oidc.asked("/token/introspection")
     assert tenant.connect()["status"] == "healthy"
     assert tenant.oidc.asked("/token/introspection") == proofs
+
+
+# --- the guide "your provider in ten minutes"
+
+
+def test_the_guide_is_good_as_it_stands(place, tmp_path):
+    (tmp_path / "example.json").write_text(guide("json"))
+    done = place[0].ctl("provider", "check", str(tmp_path / "example.json"))
+    assert done.stdout == f"{tmp_path}/example.json: good\n"
+
+
+def test_the_guide_leads_to_a_token(place, tmp_path):
+    """Its definition and its commands, in their order, as they are written."""
+    stack, oidc = place
+    (tmp_path / "example.json").write_text(guided_definition(oidc.issuer))
+    commands = [shlex.split(line) for line in guide("sh").splitlines()]
+    assert [command[:2] for command in commands] == [
+        ["vestalctl", "provider"], ["vestalctl", "app"], ["vestalctl", "client"], ["vestalctl", "connect"]]  # fmt: skip
+    tenant = OidcTenant(place, GUIDED)
+    for command in commands:
+        words = [word.replace("$VESTAL_URL", stack.env["VESTAL_URL"]).replace("example.json", str(tmp_path / "example.json"))
+                 for word in command[1:]]  # fmt: skip
+        stack.ctl(*words, stdin=oidc.client_secret + "\n")
+        tenant.id = "customer1"
+    assert tenant.connect()["status"] == "healthy"
+    assert tenant.token().json["access_token"] == tenant.issued("AccessToken")[-1]["value"]
 
 
 # --- who answers (RFC 9207)
