@@ -34,13 +34,23 @@ static int has_room(struct buf *buf, size_t n)
 	return 1;
 }
 
+char *buf_room(struct buf *buf, size_t n)
+{
+	char *room = has_room(buf, n) ? buf->data + buf->len : NULL;
+
+	if (room) {
+		buf->len += n;
+		buf->data[buf->len] = '\0';
+	}
+	return room;
+}
+
 void buf_add(struct buf *buf, const void *bytes, size_t n)
 {
-	if (!n || !has_room(buf, n))
-		return;
-	memcpy(buf->data + buf->len, bytes, n);
-	buf->len += n;
-	buf->data[buf->len] = '\0';
+	char *room = n ? buf_room(buf, n) : NULL;
+
+	if (room)
+		memcpy(room, bytes, n);
 }
 
 void buf_text(struct buf *buf, const char *text)
@@ -50,13 +60,7 @@ void buf_text(struct buf *buf, const char *text)
 
 void buf_char(struct buf *buf, char c)
 {
-	/* most are commas and quotes with room for them */
-	if (buf->len == buf->cap || buf->overflow) {
-		buf_add(buf, &c, 1);
-		return;
-	}
-	buf->data[buf->len++] = c;
-	buf->data[buf->len] = '\0';
+	buf_add(buf, &c, 1);
 }
 
 void buf_printf(struct buf *buf, const char *format, ...)

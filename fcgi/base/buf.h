@@ -14,6 +14,9 @@ struct buf {
 
 void buf_init(struct buf *buf, struct work *w, size_t max_bytes);
 
+/* Makes the text n bytes longer and says where they are to be written; NULL past the ceiling. */
+char *buf_room(struct buf *buf, size_t n);
+
 void buf_add(struct buf *buf, const void *bytes, size_t n);
 void buf_text(struct buf *buf, const char *text);
 void buf_char(struct buf *buf, char c);

@@ -24,14 +24,9 @@ static void escaped(struct buf *buf, const char *text)
 	buf_char(buf, '"');
 	while (*text) {
 		unsigned char c = (unsigned char)*text;
-		size_t n;
+		size_t n = is_plain(c) ? 1 : text_utf8_len(text);
 
-		if (is_plain(c)) {
-			text++;
-			continue;
-		}
-		n = text_utf8_len(text);
-		if (n > 1) {
+		if (n > 1 || is_plain(c)) {
 			text += n;
 			continue;
 		}
@@ -48,14 +43,41 @@ static void escaped(struct buf *buf, const char *text)
 	buf_char(buf, '"');
 }
 
+/* A text in its quotes, and what follows it; before: a comma or nothing. Most hold nothing to
+ * escape, and a list of many rows is made of little else. */
+static void quoted(struct buf *buf, int comma, const char *text, int colon)
+{
+	size_t n = 0;
+	char *room;
+
+	while (is_plain((unsigned char)text[n]))
+		n++;
+	if (text[n]) {
+		if (comma)
+			buf_char(buf, ',');
+		escaped(buf, text);
+		if (colon)
+			buf_char(buf, ':');
+		return;
+	}
+	room = buf_room(buf, n + 2 + (size_t)comma + (size_t)colon);
+	if (!room)
+		return;
+	if (comma)
+		*room++ = ',';
+	*room++ = '"';
+	memcpy(room, text, n);
+	room[n] = '"';
+	if (colon)
+		room[n + 1] = ':';
+}
+
 static void lead(struct jout *j, const char *key)
 {
-	if (j->after_value)
+	if (key)
+		quoted(j->buf, j->after_value, key, 1);
+	else if (j->after_value)
 		buf_char(j->buf, ',');
-	if (key) {
-		escaped(j->buf, key);
-		buf_char(j->buf, ':');
-	}
 	j->after_value = 1;
 }
 
@@ -92,7 +114,7 @@ void jout_text(struct jout *j, const char *key, const char *value)
 		return;
 	}
 	lead(j, key);
-	escaped(j->buf, value);
+	quoted(j->buf, 0, value, 0);
 }
 
 void jout_int(struct jout *j, const char *key, int64_t value)

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PAGE_ROWS 5000
+/* The first page is a small one, so that it comes at once; then they grow. */
+#define PAGE_FIRST_ROWS 500
+#define PAGE_MOST_ROWS 10000
 #define TIMES 6
 #define TIME_BYTES sizeof("2026-01-31T12:00:00.000Z")
 #define NAME_BYTES 65 /* of a client or provider, with its end */
@@ -101,16 +103,17 @@ enum err store_report_each(struct work *w, struct store_db *db,
 	const struct store_report_query *query, store_report_fn *fn, void *context)
 {
 	struct delivery delivery = {.fn = fn, .context = context};
-	int64_t left = query->limit ? query->limit : INT64_MAX;
+	int64_t left = query->limit ? query->limit : INT64_MAX, rows = PAGE_FIRST_ROWS;
 
 	if (query->after_client)
 		note_place(&delivery, &(struct store_report){.client = query->after_client,
 					      .provider = query->after_provider});
 	for (;;) {
-		int64_t limit = left < PAGE_ROWS ? left : PAGE_ROWS;
+		int64_t limit = left < rows ? left : rows;
 		enum err err = each_of_page(w, db, query, limit, &delivery);
 
 		left -= delivery.rows;
+		rows = rows * 4 < PAGE_MOST_ROWS ? rows * 4 : PAGE_MOST_ROWS;
 		if (err || delivery.rows < limit || !left)
 			return err;
 	}

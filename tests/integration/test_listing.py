@@ -7,7 +7,7 @@ import pytest
 from harness import TREE
 from test_statements import Statement, session
 
-COUNT = 12_000  # more than two of the pages that the store reads
+COUNT = 12_000  # several of the pages that the store reads
 ID = "to_char({n}, '\"herd-\"FM00000')"
 
 GROW = f"""
