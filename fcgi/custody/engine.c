@@ -208,6 +208,21 @@ static enum err fetch_claims(struct custody_engine *e)
 	return err;
 }
 
+int custody_engine_leaves_some(struct custody_engine *e)
+{
+	int64_t ids[1];
+	struct work w;
+	size_t found = 0;
+
+	if (e->polled_ms || e->is_exhausted)
+		return 0;
+	work_begin(&w, POLL_MS);
+	if (store_db_ready(&w, e->c->db) || find_due(e, &w, 1, ids, &found))
+		found = 0;
+	work_end(&w);
+	return found > 0;
+}
+
 /* How many may be claimed now: as many as the provider has place for, and so many ahead that it
  * never runs dry. */
 static size_t room(const struct custody_engine *e)

@@ -49,6 +49,9 @@ void custody_engine_close(struct custody_engine *e);
 
 int custody_engine_must_stop(const struct custody_engine *e);
 
+/* Whether something is due that was not claimed: 1, or 0 also when the database cannot say. */
+int custody_engine_leaves_some(struct custody_engine *e);
+
 /* Claims one connection, waiting for it; *won: it is ready, or done at once. generation: as in
  * store_lease. */
 enum err custody_engine_claim(

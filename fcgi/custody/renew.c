@@ -203,7 +203,7 @@ enum err custody_renew_run(struct work *w, const struct custody *c, struct custo
 		err = turn(&e);
 	err = wind_up(&e, err);
 	run->renewal_ms = clock_monotonic_ms() - began_ms;
-	run->is_cut_short = !err && custody_engine_must_stop(&e) && !e.polled_ms && !e.is_exhausted;
+	run->is_cut_short = !err && custody_engine_must_stop(&e) && custody_engine_leaves_some(&e);
 	e.stale_after = 0; /* all of them once more, those of before it included */
 	run->not_distributed = 0;
 	if (!err) /* what a run that is stopped leaves behind is the next one's */
