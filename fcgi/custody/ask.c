@@ -14,7 +14,8 @@
 static enum err call(struct work *w, const struct custody *c, const struct oauth_provider *provider,
 	struct oauth_http_request *request, struct oauth_http_answer *answer)
 {
-	request->total_ms = conf_number(c->conf, CONF_provider_timeout_s) * 1000;
+	if (!request->total_ms)
+		request->total_ms = conf_number(c->conf, CONF_provider_timeout_s) * 1000;
 	request->allow_loopback = provider->allow_loopback_http;
 	return oauth_http_call(w, c->http, request, answer);
 }
@@ -29,6 +30,20 @@ static void note(const struct oauth_question *question, const struct oauth_http_
 		LOG_TEXT("transport", answer->cause),
 		LOG_TEXT("verdict", oauth_verdict_name(outcome->verdict)),
 		LOG_TEXT("code", outcome->code));
+}
+
+enum err custody_ask(struct work *w, const struct custody *c, const struct oauth_question *question,
+	struct oauth_http_request *request, struct oauth_outcome *outcome, const json_t **body)
+{
+	struct oauth_http_answer answer;
+	enum err err = call(w, c, question->provider, request, &answer);
+
+	if (err)
+		return err;
+	*body = oauth_answer_parse(w, &answer);
+	oauth_outcome_judge(question, &answer, *body, outcome);
+	note(question, &answer, outcome);
+	return ERR_OK;
 }
 
 /* What to tell of a provider that could not be asked; whose fault it is decides what to do. */
@@ -92,20 +107,15 @@ enum err custody_ask_code(struct work *w, const struct custody *c, const struct 
 	const struct oauth_question question = {
 		app->target.provider, OAUTH_AT_TOKEN, OAUTH_GRANT_CODE};
 	struct oauth_http_request request;
-	struct oauth_http_answer answer;
 	struct oauth_outcome outcome;
-	const json_t *body;
+	const json_t *body = NULL;
 	enum err err =
 		oauth_token_request_code(w, &app->target, &app->oauth, code, verifier, &request);
 
 	if (!err)
-		err = call(w, c, app->target.provider, &request, &answer);
-	if (err)
-		return err;
-	body = oauth_answer_parse(w, &answer);
-	oauth_outcome_judge(&question, &answer, body, &outcome);
-	note(&question, &answer, &outcome);
-	err = verdict_to_err(w, &outcome, "The provider refused the authorization code");
+		err = custody_ask(w, c, &question, &request, &outcome, &body);
+	if (!err)
+		err = verdict_to_err(w, &outcome, "The provider refused the authorization code");
 	return err ? err
 		   : oauth_token_response_read(
 			     w, app->target.provider, app->target.datacenter, body, token);
@@ -116,7 +126,7 @@ enum err custody_ask_probe(struct work *w, const struct custody *c, const struct
 {
 	struct oauth_question question = {app->target.provider, OAUTH_AT_PROBE, OAUTH_GRANT_ANY};
 	struct oauth_http_request request;
-	struct oauth_http_answer answer;
+	const json_t *body = NULL;
 	enum err err =
 		oauth_probe_request(w, &app->target, &app->oauth, access, &request, &question.at);
 
@@ -124,11 +134,8 @@ enum err custody_ask_probe(struct work *w, const struct custody *c, const struct
 	if (err == ERR_NOT_FOUND)
 		return ERR_OK;
 	if (!err)
-		err = call(w, c, app->target.provider, &request, &answer);
-	if (err)
-		return err;
-	oauth_outcome_judge(&question, &answer, oauth_answer_parse(w, &answer), outcome);
-	note(&question, &answer, outcome);
-	return verdict_to_err(
-		w, outcome, "The provider does not accept the token it has just issued");
+		err = custody_ask(w, c, &question, &request, outcome, &body);
+	return err ? err
+		   : verdict_to_err(w, outcome,
+			     "The provider does not accept the token it has just issued");
 }

@@ -7,6 +7,15 @@
 #include "oauth/token_response.h"
 
 /*
+ * Asks one question and judges the answer: ERR_OK whatever the verdict is. request->total_ms 0:
+ * what the setting allows. *body: the answer as JSON, or NULL. Returns: ERR_BUG, ERR_NO_MEMORY.
+ * Owns: the work.
+ */
+enum err custody_ask(struct work *w, const struct custody *c, const struct oauth_question *question,
+	struct oauth_http_request *request, struct oauth_outcome *outcome,
+	const json_t **body) MUST_CHECK;
+
+/*
  * Exchanges a code. verifier NULL: the definition has no PKCE.
  * Returns: ERR_TOKEN_REFUSED, ERR_PROVIDER_UNAVAILABLE, ERR_CONFIG, ERR_NO_MEMORY.
  */

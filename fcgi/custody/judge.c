@@ -178,19 +178,24 @@ int custody_judge_is_outage(const struct oauth_outcome *outcome)
 	return outcome->verdict == OAUTH_RETRY && !outcome->is_foreign;
 }
 
+int64_t custody_judge_share(const struct oauth_provider *provider, enum custody_why why)
+{
+	const int64_t count = provider->mint_quota.count;
+	const int64_t most = count < STORE_RENEWAL_MINTS_MAX ? count : STORE_RENEWAL_MINTS_MAX;
+	const int64_t share = why == CUSTODY_WHY_DUE ? most * 4 / 5 : most / 2;
+
+	return count && share < 1 ? 1 : share;
+}
+
 int64_t custody_judge_quota(const struct oauth_provider *provider, const struct store_claim *claim,
 	enum custody_why why)
 {
 	const struct oauth_mint_quota *quota = &provider->mint_quota;
-	const int64_t most =
-		quota->count < STORE_RENEWAL_MINTS_MAX ? quota->count : STORE_RENEWAL_MINTS_MAX;
-	int64_t share = why == CUSTODY_WHY_DUE ? most * 4 / 5 : most / 2;
+	const int64_t share = custody_judge_share(provider, why);
 	size_t first = 0, used;
 
-	if (!quota->count)
+	if (!share)
 		return 0;
-	if (share < 1)
-		share = 1;
 	while (first < claim->mint_count && claim->mint_ages_s[first] >= quota->window_s)
 		first++;
 	used = claim->mint_count - first;

@@ -42,6 +42,10 @@ void custody_judge_lost(const struct oauth_provider *provider, const struct stor
  * nobody knows says nothing of the sort. */
 int custody_judge_is_outage(const struct oauth_outcome *outcome);
 
+/* How many requests for a token within the quota's window are this caller's; 0: no quota is known.
+ */
+int64_t custody_judge_share(const struct oauth_provider *provider, enum custody_why why);
+
 /*
  * Seconds until one more request for a token fits the connection's quota; 0: now. The schedule may
  * use four fifths of it, everybody else half, so that readers and people never lock out a renewal.

@@ -88,6 +88,11 @@ enum err store_connection_emptied(
 	return store_run(w, db, STMT_CONNECTION_EMPTIED, NULL, store_int(id), store_text(cause));
 }
 
+enum err store_connection_mint(struct work *w, struct store_db *db, int64_t id)
+{
+	return store_run(w, db, STMT_CONNECTION_MINT, NULL, store_int(id));
+}
+
 enum err store_connection_distributed(
 	struct work *w, struct store_db *db, const struct store_distributed *rows, size_t n)
 {

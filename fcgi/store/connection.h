@@ -54,6 +54,9 @@ enum err store_connection_pin(
 enum err store_connection_emptied(
 	struct work *w, struct store_db *db, int64_t id, const char *cause) MUST_CHECK;
 
+/* Counts a request for a token that was no renewal. */
+enum err store_connection_mint(struct work *w, struct store_db *db, int64_t id) MUST_CHECK;
+
 /* Which generation the two stores outside the database hold; 0: none, -1: as it was. */
 struct store_distributed {
 	int64_t connection_id, copy, environment;

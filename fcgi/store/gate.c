@@ -56,6 +56,21 @@ enum err store_gate_try(
 	return err;
 }
 
+enum err store_gate_meter(struct work *w, struct store_db *db, const struct store_gate_key *key,
+	int64_t connection_id, int64_t share, int64_t window_s, struct store_meter *meter)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_GATE_METER, &rows, store_text(key->provider),
+		store_text(key->datacenter), app_of(key), store_int(connection_id),
+		store_int(share), store_int(window_s));
+
+	*meter = (struct store_meter){0};
+	if (!err)
+		*meter = (struct store_meter){store_get_text(rows, 0, 0), store_get_int(rows, 0, 1),
+			store_get_int(rows, 0, 2)};
+	return err;
+}
+
 enum err store_gate_mended(
 	struct work *w, struct store_db *db, struct store_gate_key **keys, size_t *n)
 {

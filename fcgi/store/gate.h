@@ -44,6 +44,18 @@ enum err store_gate_ensure(
 enum err store_gate_try(
 	struct work *w, struct store_db *db, int64_t id, int64_t try_s, int *is_mine) MUST_CHECK;
 
+/* What stands in the way of one more request: a gate that is shut, the provider's quota. */
+struct store_meter {
+	const char *gate_cause;            /* NULL: none is */
+	int64_t gate_wait_s, quota_wait_s; /* quota 0: there is room */
+};
+
+/* Looks at the gates of a key, both of them, and at a connection's requests of the last window_s,
+ * of which there may be `share` (0: any number). connection_id 0: there is none yet. */
+enum err store_gate_meter(struct work *w, struct store_db *db, const struct store_gate_key *key,
+	int64_t connection_id, int64_t share, int64_t window_s,
+	struct store_meter *meter) MUST_CHECK;
+
 /* The gates of apps whose credentials were changed since they were refused. Owns: the work. */
 enum err store_gate_mended(
 	struct work *w, struct store_db *db, struct store_gate_key **keys, size_t *n) MUST_CHECK;
