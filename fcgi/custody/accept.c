@@ -175,7 +175,8 @@ static enum err tell(struct work *w, struct store_db *db, const struct acceptanc
 			.incident_id = asked->incident_id,
 			.generation = asked->generation,
 			.fingerprint = a->row.access_fingerprint,
-			.reason = asked->reason});
+			.reason = asked->reason,
+			.detail_json = asked->detail_json});
 
 	if (!err)
 		err = tell_account(w, db, a);
@@ -200,12 +201,41 @@ static enum err clear_held(struct work *w, struct store_db *db, const struct acc
 		"Somebody else has changed the connection meanwhile; look at it again.");
 }
 
+/* A refresh token that a rotation has used up must never come back by an undo. */
+static enum err note_spent(struct work *w, struct store_db *db, const struct acceptance *a)
+{
+	const char *fingerprint = vault_fingerprint(w, a->c->keyring, a->asked->spent);
+
+	return fingerprint ? store_token_spent(w, db, a->asked->connection_id, fingerprint)
+			   : ERR_KEY_UNKNOWN;
+}
+
+/* The one that was there goes into history, and what history says of others stays true. */
+static enum err make_place(struct work *w, struct store_db *db, const struct acceptance *a)
+{
+	const struct custody_acceptance *asked = a->asked;
+	struct store_retired retired;
+	enum err err = ERR_OK;
+
+	if (asked->taken_back)
+		err = store_token_take_back(
+			w, db, asked->connection_id, asked->taken_back, asked->generation);
+	if (err == ERR_CONFLICT)
+		return work_fail(w, err,
+			"Somebody else has changed the connection meanwhile; look at it again.");
+	if (!err)
+		err = store_token_retire(w, db, asked->connection_id, asked->action,
+			w->origin.actor, asked->reason, &retired);
+	if (!err && asked->spent)
+		err = note_spent(w, db, a);
+	return err;
+}
+
 static enum err accept(struct work *w, struct store_db *db, void *context)
 {
 	struct acceptance *a = context;
 	struct custody_acceptance *asked = a->asked;
 	struct store_connection connection;
-	struct store_retired retired;
 	enum err err = store_connection_lock(w, db, asked->connection_id, &connection);
 
 	if (!err)
@@ -216,13 +246,14 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 		return err;
 	asked->generation = connection.last_generation + 1;
 	a->refresh = asked->token->refresh;
-	if (!a->refresh && text_equal(connection.state, "live"))
+	if (!a->refresh && !asked->is_all && text_equal(connection.state, "live"))
 		err = keep_refresh(w, db, a);
 	if (!err)
-		err = store_token_retire(w, db, asked->connection_id, asked->action,
-			w->origin.actor, asked->reason, &retired);
+		err = make_place(w, db, a);
 	if (!err)
 		err = put(w, db, a);
+	if (!err && asked->is_mint)
+		err = store_connection_mint(w, db, asked->connection_id);
 	if (!err)
 		err = grant(
 			w, db, asked, a->account, conf_number(a->c->conf, CONF_refresh_period_s));

@@ -437,6 +437,23 @@ enum err custody_lanes_note(
 	return ERR_OK;
 }
 
+enum err custody_lane_good(struct work *w, const struct custody *c,
+	const struct oauth_provider *provider, const char *datacenter, int64_t app_id)
+{
+	struct custody_lanes *lanes = custody_lanes_new(w, 0, 1);
+	const struct store_claim claim = {
+		.provider = provider->name, .datacenter = datacenter, .app_id = app_id};
+	struct custody_lane_pair pair;
+
+	custody_lanes_of(lanes, provider, &claim, &pair);
+	for (struct custody_lane *lane = lanes->first; lane; lane = lane->next) {
+		lane->good = 1;
+		lane->is_gate_closed = 0; /* as far as is known here: the statement looks */
+		lane->gate_id = -1;
+	}
+	return custody_lanes_note(w, c, lanes, 1);
+}
+
 /* --- storms ---------------------------------------------------------------------------------- */
 
 struct dying {

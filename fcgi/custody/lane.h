@@ -68,6 +68,13 @@ int64_t custody_lane_shut_s(const struct custody_lane *lane);
 enum err custody_lanes_note(struct work *w, const struct custody *c, struct custody_lanes *lanes,
 	int at_once) MUST_CHECK;
 
+/*
+ * A good answer to a refresh outside of a run: closes the gates of that provider and app, as a
+ * renewal's would. Returns the database's errors.
+ */
+enum err custody_lane_good(struct work *w, const struct custody *c,
+	const struct oauth_provider *provider, const char *datacenter, int64_t app_id) MUST_CHECK;
+
 /* When what waited behind a gate was made due again by this run, on the monotonic clock, and until
  * when that is spread; 0: never. */
 int64_t custody_lanes_resumed_until_ms(const struct custody_lanes *lanes);

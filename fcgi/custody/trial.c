@@ -394,6 +394,8 @@ static enum err try_refresh(struct work *w, struct trying *y)
 	t->is_replaced = t->token.refresh && !secret_equal(t->token.refresh, t->refresh);
 	if (!t->token.refresh) /* what is not repeated stays. Source: RFC 6749 section 6 */
 		t->token.refresh = t->refresh;
+	if (!t->token.api_domain)
+		t->token.api_domain = t->api_domain;
 	return ERR_OK;
 }
 

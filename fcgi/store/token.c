@@ -35,6 +35,71 @@ enum err store_token_retire(struct work *w, struct store_db *db, int64_t connect
 	return err;
 }
 
+/* --- history ---------------------------------------------------------------------------------- */
+
+enum err store_token_before(
+	struct work *w, struct store_db *db, int64_t connection_id, struct store_before *before)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_BEFORE, &rows, store_int(connection_id));
+
+	*before = (struct store_before){0};
+	if (err || !store_count(rows))
+		return err;
+	*before = (struct store_before){
+		.generation = store_get_int(rows, 0, 0),
+		.app_id = store_get_int(rows, 0, 3),
+		.datacenter = store_get_text(rows, 0, 4),
+		.api_domain = store_get_text(rows, 0, 5),
+		.scope = store_get_text(rows, 0, 6),
+		.kept_json = store_get_text(rows, 0, 7),
+		.ended_by = store_get_text(rows, 0, 8),
+		.is_spent = store_get_bool(rows, 0, 9),
+		.lives_s = store_is_null(rows, 0, 10) ? -1 : store_get_int(rows, 0, 10),
+	};
+	before->access.bytes = store_get_bytes(w, rows, 0, 1, &before->access.n);
+	before->refresh.bytes = store_get_bytes(w, rows, 0, 2, &before->refresh.n);
+	return ERR_OK;
+}
+
+enum err store_token_take_back(
+	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation, int64_t as)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_TAKE_BACK, &rows, store_int(connection_id),
+		store_int(generation), store_int(as));
+
+	return err || store_count(rows) ? err : ERR_CONFLICT;
+}
+
+enum err store_token_spend(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int is_spent, int *changed)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_SPEND, &rows, store_int(connection_id),
+		store_int(generation), store_bool(is_spent));
+
+	*changed = !err && store_count(rows) == 1;
+	return err;
+}
+
+enum err store_token_spent(
+	struct work *w, struct store_db *db, int64_t connection_id, const char *fingerprint)
+{
+	return store_run(
+		w, db, STMT_TOKEN_SPENT, NULL, store_int(connection_id), store_text(fingerprint));
+}
+
+enum err store_token_prune(
+	struct work *w, struct store_db *db, int64_t days, int64_t most, int64_t *n)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_TOKEN_PRUNE, &rows, store_int(days), store_int(most));
+
+	*n = err ? 0 : store_get_int(rows, 0, 0);
+	return err;
+}
+
 enum err store_token_announce(struct work *w, struct store_db *db, const char *client,
 	const char *provider, int64_t generation)
 {

@@ -34,6 +34,40 @@ enum err store_token_retire(struct work *w, struct store_db *db, int64_t connect
 	const char *ended_by, const char *actor, const char *reason,
 	struct store_retired *retired) MUST_CHECK;
 
+/* What was there before the last step: the last token of its grant. */
+struct store_before {
+	int64_t generation;                  /* 0: there is nothing */
+	struct store_sealed access, refresh; /* refresh NULL: it had none */
+	int64_t app_id;
+	const char *datacenter, *api_domain, *scope, *kept_json; /* api_domain, scope may be NULL */
+	const char *ended_by;                                    /* the action of the audit trail */
+	int is_spent;    /* the provider may have replaced the refresh token since */
+	int64_t lives_s; /* of the access token, 0 when it has run out; -1: without end */
+};
+
+/* Returns the database's errors. Owns: the work. */
+enum err store_token_before(struct work *w, struct store_db *db, int64_t connection_id,
+	struct store_before *before) MUST_CHECK;
+
+/* It becomes the generation `as`, and is not found again. Returns: ERR_CONFLICT when it is not what
+ * store_token_before() finds any more. Under store_connection_lock(). */
+enum err store_token_take_back(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int64_t as) MUST_CHECK;
+
+/* Says of a refresh token in history that it was sent, or that it was not. *changed: it was
+ * otherwise before; of many callers, one. */
+enum err store_token_spend(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int is_spent, int *changed) MUST_CHECK;
+
+/* Marks the refresh token of this fingerprint as spent, wherever it stands in the connection's
+ * history. */
+enum err store_token_spent(struct work *w, struct store_db *db, int64_t connection_id,
+	const char *fingerprint) MUST_CHECK;
+
+/* Forgets what ended more than `days` ago, at most `most`; *n: how many there were. */
+enum err store_token_prune(
+	struct work *w, struct store_db *db, int64_t days, int64_t most, int64_t *n) MUST_CHECK;
+
 /* Tells whoever listens to vestal_token, when the transaction commits; generation 0: the token is
  * gone. */
 enum err store_token_announce(struct work *w, struct store_db *db, const char *client,

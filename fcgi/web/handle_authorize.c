@@ -41,15 +41,15 @@ static void instructions(struct jout *j)
 	jout_end_array(j);
 }
 
-static enum err defaults(struct web_request *r, struct custody_flow *flow)
+enum err web_handle_defaults(struct web_request *r, const char **client, const char **provider)
 {
-	if (!flow->client)
-		flow->client = conf_text(r->c->conf, CONF_default_client);
-	if (!*flow->client)
+	if (!*client)
+		*client = conf_text(r->c->conf, CONF_default_client);
+	if (!**client)
 		return work_fail_field(
 			r->w, "clientId", "is missing, and the setting default_client is not set");
-	if (!flow->provider)
-		flow->provider = "zoho_crm";
+	if (!*provider)
+		*provider = "zoho_crm";
 	return ERR_OK;
 }
 
@@ -61,7 +61,7 @@ enum err web_handle_emergency(struct web_request *r)
 		.kind = CUSTODY_FLOW_EMERGENCY,
 		.may_connect = 1};
 	struct web_reply reply;
-	enum err err = defaults(r, &flow);
+	enum err err = web_handle_defaults(r, &flow.client, &flow.provider);
 
 	if (!err)
 		err = web_gate_scope(r, flow.client, flow.provider);

@@ -52,7 +52,7 @@ static void send_head(struct web_request *r, int status, const char *content_typ
 	header(&buf, "Content-Type", content_type);
 	header(&buf, "Cache-Control", "no-store");
 	header(&buf, name, value);
-	if (r->w->retry_after_s && status >= 429)
+	if (r->w->retry_after_s && status >= 422)
 		buf_printf(&buf, "Retry-After: %u\r\n", r->w->retry_after_s);
 	if (status == 401)
 		header(&buf, "WWW-Authenticate", "Bearer realm=\"vestal\"");

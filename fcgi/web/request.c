@@ -103,6 +103,9 @@ static enum err take(
 		return work_fail_field(r->w, field->name,
 			"must be a whole number from %lld to %lld", (long long)field->least,
 			(long long)field->most);
+	case WEB_TYPE_BOOL:
+		value->number = strcmp(text, "true") == 0;
+		return ERR_OK;
 	case WEB_TYPE_WORDS:
 		return take_words(r, field, value);
 	case WEB_TYPE_NAMES:
@@ -235,6 +238,10 @@ static enum err take_member(struct web_request *r, const char *name, const json_
 					 work_printf(r->w, "%lld",
 						 (long long)json_integer_value(member)))
 			       : fault(r, field, "must be a whole number");
+	if (field->type == WEB_TYPE_BOOL)
+		return json_is_boolean(member)
+			       ? take(r, field, index, json_is_true(member) ? "true" : "false")
+			       : fault(r, field, "must be true or false");
 	return json_is_string(member) ? take(r, field, index, json_string_value(member))
 				      : fault(r, field, "must be a text");
 }

@@ -16,6 +16,7 @@ enum web_type {
 	WEB_TYPE_PROVIDER,
 	WEB_TYPE_TEXT,  /* 1 to `most` bytes, no control characters */
 	WEB_TYPE_INT,   /* `least` to `most` */
+	WEB_TYPE_BOOL,  /* of a body */
 	WEB_TYPE_WORDS, /* a comma separated list in a query */
 	WEB_TYPE_NAMES, /* an array of texts in a body */
 };
@@ -32,7 +33,7 @@ struct web_field {
 
 struct web_value {
 	const char *text;        /* NULL: absent */
-	int64_t number;          /* of an INT */
+	int64_t number;          /* of an INT; of a BOOL 0 or 1 */
 	const char *const *list; /* of WORDS and NAMES */
 	size_t count;
 };

@@ -20,9 +20,13 @@
 	{                                                                                          \
 		"provider", WEB_TYPE_PROVIDER, place, required, 0, 0                               \
 	}
-#define REASON_IN(place)                                                                           \
+#define REASON_IN(place, required)                                                                 \
 	{                                                                                          \
-		"reason", WEB_TYPE_TEXT, place, 0, 1, 500                                          \
+		"reason", WEB_TYPE_TEXT, place, required, 1, 500                                   \
+	}
+#define CLIENT_IN(place)                                                                           \
+	{                                                                                          \
+		"clientId", WEB_TYPE_CLIENT, place, 0, 0, 0                                        \
 	}
 
 static const struct web_field no_fields[] = {{0}};
@@ -33,23 +37,36 @@ static const struct web_field authorize_fields[] = {
 static const struct web_field callback_fields[] = {PROVIDER_IN(WEB_IN_PATH, 1), {0}};
 
 static const struct web_field reauthorize_fields[] = {
-	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY), {0}};
+	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY, 0), {0}};
 
 static const struct web_field accept_account_fields[] = {CLIENT_IN_PATH,
 	PROVIDER_IN(WEB_IN_BODY, 1), {"acceptAccount", WEB_TYPE_TEXT, WEB_IN_BODY, 1, 1, 40},
 	REASON_IN(WEB_IN_BODY), {0}};
 
 static const struct web_field emergency_post_fields[] = {
-	{"clientId", WEB_TYPE_CLIENT, WEB_IN_BODY, 0, 0, 0}, PROVIDER_IN(WEB_IN_BODY, 0),
-	REASON_IN(WEB_IN_BODY), {0}};
+	CLIENT_IN(WEB_IN_BODY), PROVIDER_IN(WEB_IN_BODY, 0), REASON_IN(WEB_IN_BODY, 0), {0}};
 
 static const struct web_field emergency_get_fields[] = {
-	{"clientId", WEB_TYPE_CLIENT, WEB_IN_QUERY, 0, 0, 0}, PROVIDER_IN(WEB_IN_QUERY, 0),
-	REASON_IN(WEB_IN_QUERY), {0}};
+	CLIENT_IN(WEB_IN_QUERY), PROVIDER_IN(WEB_IN_QUERY, 0), REASON_IN(WEB_IN_QUERY, 0), {0}};
+
+static const struct web_field override_fields[] = {
+	CLIENT_IN(WEB_IN_BODY),
+	PROVIDER_IN(WEB_IN_BODY, 0),
+	{"refresh_token", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 16384},
+	{"access_token", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 16384},
+	{"expires_in", WEB_TYPE_INT, WEB_IN_BODY, 0, 1, 316224000},
+	{"datacenter", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 64},
+	REASON_IN(WEB_IN_BODY, 1),
+	{"dryRun", WEB_TYPE_BOOL, WEB_IN_BODY, 0, 0, 0},
+	{0},
+};
+
+static const struct web_field undo_fields[] = {
+	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY, 1), {0}};
 
 static const struct web_field health_fields[] = {
 	{"status", WEB_TYPE_WORDS, WEB_IN_QUERY, 0, 0, 0},
-	{"clientId", WEB_TYPE_CLIENT, WEB_IN_QUERY, 0, 0, 0},
+	CLIENT_IN(WEB_IN_QUERY),
 	PROVIDER_IN(WEB_IN_QUERY, 0),
 	{"limit", WEB_TYPE_INT, WEB_IN_QUERY, 0, 1, 10000},
 	{"after", WEB_TYPE_TEXT, WEB_IN_QUERY, 0, 1, 200},
@@ -81,6 +98,10 @@ const struct web_route web_routes[] = {
 		emergency_post_fields},
 	{"GET", "/api/zoho/emergency-reauth", web_handle_emergency, ADMIN, WEB_POOL_FAST, 0, 0,
 		emergency_get_fields},
+	{"POST", "/api/zoho/manual-token-update", web_handle_override, ADMIN, WEB_POOL_PROVIDER, 0,
+		0, override_fields},
+	{"POST", "/api/oauth/undo/:clientId", web_handle_undo, ADMIN, WEB_POOL_PROVIDER, 0, 0,
+		undo_fields},
 	{"POST", "/api/oauth/refresh/:clientId", web_handle_refresh, ADMIN_OPERATOR,
 		WEB_POOL_PROVIDER, 0, 0, refresh_fields},
 	{"GET", "/divine/oauth/health", web_handle_health, ADMIN_OPERATOR_AUDITOR, WEB_POOL_FAST, 1,

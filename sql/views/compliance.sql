@@ -13,7 +13,7 @@ create or replace view vestal.v_token_touch as
 
 create or replace view vestal.v_override as
 	select at, actor, actor_auth, address, action, outcome, client_id, provider, generation, fingerprint, reason,
-		incident_id, request_id
+		incident_id, request_id, coalesce((detail ->> 'dryRun')::boolean, false) as dry_run
 	from vestal.audit_event where action in ('token.override', 'token.override_refused', 'token.undone');
 
 create or replace view vestal.v_login_failed as

@@ -26,6 +26,7 @@ enum err ctl_cmd_migrate(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_provider_check(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_provider_list(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_token_show(struct ctl *ctl) MUST_CHECK;
+enum err ctl_cmd_undo(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_version(struct ctl *ctl) MUST_CHECK;
 
 #endif

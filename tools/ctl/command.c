@@ -23,6 +23,7 @@ const struct ctl_option_row ctl_options[CTL_OPT_COUNT] = {
 	[CTL_OPT_NAME] = {"--name", "NAME", "a name for people to read", 0},
 	[CTL_OPT_PARAM] = {"--param", "NAME=VALUE", "a word of the provider's URLs", 0},
 	[CTL_OPT_PROVIDER] = {"--provider", "PROVIDER", "a provider's name", 0},
+	[CTL_OPT_REASON] = {"--reason", "TEXT", "why, for the audit trail", 0},
 	[CTL_OPT_REDIRECT_URI] = {"--redirect-uri", "URI", "as registered with the provider", 0},
 	[CTL_OPT_ROLE] = {"--role", "ROLE", "admin, operator, auditor or service", 0},
 	[CTL_OPT_SECRET_ENDS] = {"--secret-ends", "DATE", "the day the client secret ends", 0},
@@ -154,6 +155,17 @@ const struct ctl_command ctl_commands[] = {
 		.most = 2,
 		.needs = CTL_NEED_CONF | CTL_NEED_DB,
 		.run = ctl_cmd_token_show},
+	{.name = "undo",
+		.usage = "CLIENT PROVIDER --reason TEXT",
+		.help = "go back to the grant before the last override or re-authorization",
+		.takes = CTL_BIT(CTL_OPT_REASON),
+		.requires = CTL_BIT(CTL_OPT_REASON),
+		.least = 2,
+		.most = 2,
+		.needs = CTL_NEED_CONF | CTL_NEED_PROVIDERS | CTL_NEED_WORKER,
+		.rings = VAULT_RING_BIT(VAULT_RING_TOKEN) | VAULT_RING_BIT(VAULT_RING_APP) |
+			 VAULT_RING_BIT(VAULT_RING_COPY),
+		.run = ctl_cmd_undo},
 	{.name = "version",
 		.usage = "",
 		.help = "show the version of this program",
@@ -205,7 +217,8 @@ static int usage_begins_with(const char *usage, size_t positionals)
 static const char *row_fault(const struct ctl_command *row)
 {
 	const unsigned implied = CTL_BIT(CTL_OPT_JSON) | CTL_BIT(CTL_OPT_HELP);
-	const unsigned databases = CTL_NEED_DB | CTL_NEED_DB_BARE | CTL_NEED_DB_TRY;
+	const unsigned databases =
+		CTL_NEED_DB | CTL_NEED_DB_BARE | CTL_NEED_DB_TRY | CTL_NEED_WORKER;
 
 	if (!row->usage || !row->help || !row->run)
 		return "a command lacks its usage, help or function";

@@ -24,6 +24,7 @@ enum ctl_option {
 	CTL_OPT_NAME,
 	CTL_OPT_PARAM,
 	CTL_OPT_PROVIDER,
+	CTL_OPT_REASON,
 	CTL_OPT_REDIRECT_URI,
 	CTL_OPT_ROLE,
 	CTL_OPT_SECRET_ENDS,
@@ -49,6 +50,7 @@ enum ctl_need {
 	CTL_NEED_DB_TRY = 1 << 3,  /* as CTL_NEED_DB, and the command copes without */
 	CTL_NEED_PROVIDERS = 1 << 4,
 	CTL_NEED_OWNER = 1 << 5,   /* as the owner, also without database and rings */
+	CTL_NEED_WORKER = 1 << 7,  /* as the owner, and connected as the service's workers are */
 	CTL_NEED_KEY_DIR = 1 << 6, /* the folder of the key rings, made when it is not there */
 };
 

@@ -142,20 +142,27 @@ enum err ctl_open_account(struct ctl *ctl, int with_key_dir)
 	return err ? err : ctl_become(ctl->w, &owner);
 }
 
-/* custody_open() makes a database handle of its own, which as the owner could no longer connect:
- * ours takes its place. */
-static enum err open_custody(struct ctl *ctl, unsigned rings)
+/*
+ * custody_open() makes a database handle of its own. As the owner it may connect as a worker, for a
+ * command that does a worker's work; the operator's own connection is there already, and could not
+ * be made any more.
+ */
+static enum err open_custody(struct ctl *ctl, const struct ctl_command *command)
 {
+	const int is_worker = (command->needs & CTL_NEED_WORKER) != 0;
 	struct custody whole;
-	enum err err = custody_open(ctl->w, &ctl->boot_conf, "vestalctl", STORE_OPERATOR, rings,
-		SECURE_HEAP_BYTES, &whole);
+	enum err err = custody_open(ctl->w, &ctl->boot_conf, "vestalctl",
+		is_worker ? STORE_WORKER : STORE_OPERATOR, command->rings, SECURE_HEAP_BYTES,
+		&whole);
 
 	if (err)
 		return err;
-	store_db_free(whole.db);
-	whole.db = ctl->c.db;
+	if (!is_worker) {
+		store_db_free(whole.db);
+		whole.db = ctl->c.db;
+	}
 	ctl->c = whole;
-	return ERR_OK;
+	return is_worker ? store_db_ready(ctl->w, ctl->c.db) : ERR_OK;
 }
 
 enum err ctl_open(struct ctl *ctl)
@@ -173,7 +180,7 @@ enum err ctl_open(struct ctl *ctl)
 	if (!err && (needs & ~(unsigned)(CTL_NEED_CONF | CTL_NEED_PROVIDERS) || command->rings))
 		err = ctl_open_account(ctl, (needs & CTL_NEED_KEY_DIR) != 0);
 	if (!err && (needs & CTL_NEED_PROVIDERS || command->rings))
-		err = open_custody(ctl, command->rings);
+		err = open_custody(ctl, command);
 	return err;
 }
 

@@ -72,7 +72,7 @@ def field(place, name, schema, required):
     """A field as route.c would declare it."""
     named = {"ClientId": "CLIENT", "ProviderName": "PROVIDER"}.get(schema.get("$ref", "").split("/")[-1])
     schema = resolve(schema)
-    kind = named or {"string": "TEXT", "integer": "INT", "array": "NAMES" if place == "body" else "WORDS"}[schema["type"]]
+    kind = named or {"string": "TEXT", "integer": "INT", "boolean": "BOOL", "array": "NAMES" if place == "body" else "WORDS"}[schema["type"]]
     least = schema.get("minLength", schema.get("minimum", 0))
     most = schema.get("maxLength", schema.get("maximum", schema.get("maxItems", 0)))
     return (place, name, kind, required, least, most)

@@ -10,6 +10,7 @@
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/run.h"
+#include "store/token.h"
 
 #include <inttypes.h>
 
@@ -136,7 +137,7 @@ static enum err keep_house(struct run *r)
 {
 	const int64_t calls_s = FLOW_CALLS * conf_number(r->c->conf, CONF_provider_timeout_s);
 	struct store_swept swept = {0};
-	int64_t made = 0;
+	int64_t made = 0, pruned = 0;
 	enum err err =
 		note(r, "audit partitions", store_audit_make_partitions(r->w, r->c->db, &made));
 
@@ -145,10 +146,17 @@ static enum err keep_house(struct run *r)
 			store_attempt_sweep(r->w, r->c->db,
 				calls_s > FLOW_LEAST_S ? calls_s : FLOW_LEAST_S, KEEP_ATTEMPTS_DAYS,
 				SWEEP_MOST, &swept));
-	if (!err && (made || swept.expired || swept.lost || swept.forgotten || swept.wiped))
+	if (!err)
+		err = note(r, "token history",
+			store_token_prune(r->w, r->c->db,
+				conf_number(r->c->conf, CONF_token_history_days), SWEEP_MOST,
+				&pruned));
+	if (!err &&
+		(made || swept.expired || swept.lost || swept.forgotten || swept.wiped || pruned))
 		log_event(LOG_INFO, "run.swept", LOG_INT("partitions", made),
 			LOG_INT("expired", swept.expired), LOG_INT("lost", swept.lost),
-			LOG_INT("forgotten", swept.forgotten), LOG_INT("wiped", swept.wiped));
+			LOG_INT("forgotten", swept.forgotten), LOG_INT("wiped", swept.wiped),
+			LOG_INT("tokens", pruned));
 	return err;
 }
 
