@@ -18,7 +18,7 @@ enum err custody_keep(struct work *w, const struct custody *c, const struct cust
 
 /* A refusal, as it stands in the audit trail. */
 struct custody_declined {
-	const char *action; /* "token.override_refused" */
+	const char *action; /* "token.override_refused", "token.undone" */
 	const char *client;
 	int64_t connection_id;
 	const char *reason;

@@ -205,7 +205,7 @@ enum err custody_undo(struct work *w, const struct custody *c, struct custody_un
 	if (g.is_claimed && !g.trial.maybe_done)
 		unclaim(w, &g);
 	return custody_keep_declined(w, c,
-		&(struct custody_declined){"token.override_refused", asked->client, g.connection_id,
+		&(struct custody_declined){"token.undone", asked->client, g.connection_id,
 			asked->reason, &g.trial, asked->from},
 		err);
 }
