@@ -83,6 +83,7 @@ enum err custody_keep(struct work *w, const struct custody *c, const struct cust
 	asked->token = &trial->token;
 	asked->cause = trial->cause;
 	asked->asked_ms = trial->asked_ms;
+	asked->account = trial->account;
 	asked->is_all = 1;
 	asked->is_mint = trial->refresh != NULL;
 	asked->spent = trial->is_replaced ? trial->refresh : NULL;

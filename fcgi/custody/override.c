@@ -5,6 +5,7 @@
 #include "custody/override.h"
 
 #include "base/text.h"
+#include "custody/account.h"
 #include "custody/keep.h"
 #include "store/audit.h"
 #include "store/client.h"
@@ -29,6 +30,8 @@ static enum err check_input(struct work *w, const struct overriding *o)
 	if (!asked->refresh && !asked->access)
 		return work_fail_field(w, "refresh_token",
 			"is missing, and so is access_token: one of them is needed");
+	if (asked->accept_account && !custody_account_is_fingerprint(asked->accept_account))
+		return work_fail_field(w, "acceptAccount", "is no fingerprint");
 	if (asked->datacenter && !oauth_provider_datacenter(o->provider, asked->datacenter))
 		return work_fail_field(w, "datacenter", "is not one of this provider's");
 	return ERR_OK;
@@ -126,7 +129,8 @@ static enum err keep(struct work *w, struct overriding *o)
 	struct custody_acceptance acceptance = {.client = asked->client,
 		.kept_json = o->current.kept_json ? o->current.kept_json : "{}",
 		.action = "token.override",
-		.reason = asked->reason};
+		.reason = asked->reason,
+		.accept_account = asked->accept_account};
 	enum err err = store_db_ready(w, o->c->db);
 
 	if (!err && !o->current.connection_id)
@@ -144,9 +148,13 @@ static enum err note_dry_run(struct work *w, struct store_db *db, void *context)
 {
 	const struct overriding *o = context;
 	const int64_t id = o->current.connection_id;
-	enum err err = ERR_OK;
+	struct store_connection connection = {0};
+	enum err err = id ? store_connection_lock(w, db, id, &connection) : ERR_OK;
 
-	if (id && o->asked->refresh)
+	if (!err)
+		err = custody_account_check(w, o->c, o->provider, connection.account,
+			o->trial.account, o->asked->accept_account);
+	if (!err && id && o->asked->refresh)
 		err = store_connection_mint(w, db, id);
 	if (err)
 		return err;

@@ -11,7 +11,9 @@ struct custody_override {
 	struct secret *refresh, *access; /* refresh goes first; one of them may be NULL */
 	int64_t expires_in_s;            /* of an access token alone; 0: not known */
 	const char *reason;
-	int is_dry_run; /* only tries */
+	const char *accept_account; /* another account than the pinned one, by its fingerprint; or
+				       NULL */
+	int is_dry_run;             /* only tries */
 	const struct custody_places *places;
 	/* answered */
 	int64_t generation; /* of the token there is now; 0: none */

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/account.h"
 #include "custody/ask.h"
 #include "custody/judge.h"
 #include "oauth/probe.h"
@@ -456,5 +457,9 @@ enum err custody_trial(struct work *w, const struct custody *c, struct custody_t
 	if (err)
 		return err;
 	t->asked_ms = clock_monotonic_ms();
-	return t->refresh ? try_refresh(w, &y) : try_access(w, &y);
+	err = t->refresh ? try_refresh(w, &y) : try_access(w, &y);
+	if (err)
+		return err;
+	y.app.target.api_domain = t->token.api_domain;
+	return custody_account_ask(w, c, &y.app, t->token.access, &t->account);
 }

@@ -23,8 +23,8 @@ struct custody_trial {
 				     on, or with none: it cannot be renewed */
 	const char *cause;        /* "none", or "scope_missing" */
 	int64_t asked_ms;         /* monotonic; the token's life counts from here */
-	int is_replaced;     /* the provider gave another refresh token for the one it was given */
-	const char *account; /* its fingerprint; NULL: the definition cannot ask */
+	int is_replaced; /* the provider gave another refresh token for the one it was given */
+	const struct secret *account; /* of custody_account_ask(); NULL: not known */
 	/* answered of a failure, too */
 	const char *finding; /* a closed word, for the audit trail: why it was refused */
 	const char *offered; /* another data centre, where the access token lives; or NULL */

@@ -11,6 +11,7 @@
 #include "store/client.h"
 #include "store/connection.h"
 #include "store/token.h"
+#include "vault/fingerprint.h"
 
 #include <inttypes.h>
 
@@ -175,6 +176,10 @@ static enum err keep(struct work *w, struct going_back *g)
 		.taken_back = before->generation};
 	enum err err;
 
+	/* it was this connection's before, and is meant: what was accepted once need not be again
+	 */
+	if (g->trial.account)
+		acceptance.accept_account = vault_fingerprint(w, g->c->keyring, g->trial.account);
 	if (!g->trial.token.scope)
 		g->trial.token.scope = before->scope;
 	err = custody_keep(

@@ -50,6 +50,7 @@ enum err web_handle_override(struct web_request *r)
 		.datacenter = web_request_text(r, "datacenter"),
 		.expires_in_s = web_request_value(r, "expires_in")->number,
 		.reason = web_request_text(r, "reason"),
+		.accept_account = web_request_text(r, "acceptAccount"),
 		.is_dry_run = web_request_value(r, "dryRun")->number != 0,
 		.places = r->places};
 	enum err err = web_handle_defaults(r, &asked.client, &asked.provider);

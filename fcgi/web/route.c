@@ -20,9 +20,13 @@
 	{                                                                                          \
 		"provider", WEB_TYPE_PROVIDER, place, required, 0, 0                               \
 	}
-#define REASON_IN(place, required)                                                                 \
+#define REASON_IN(place)                                                                           \
 	{                                                                                          \
-		"reason", WEB_TYPE_TEXT, place, required, 1, 500                                   \
+		"reason", WEB_TYPE_TEXT, place, 0, 1, 500                                          \
+	}
+#define REASON_NEEDED                                                                              \
+	{                                                                                          \
+		"reason", WEB_TYPE_TEXT, WEB_IN_BODY, 1, 1, 500                                    \
 	}
 #define CLIENT_IN(place)                                                                           \
 	{                                                                                          \
@@ -37,17 +41,17 @@ static const struct web_field authorize_fields[] = {
 static const struct web_field callback_fields[] = {PROVIDER_IN(WEB_IN_PATH, 1), {0}};
 
 static const struct web_field reauthorize_fields[] = {
-	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY, 0), {0}};
+	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY), {0}};
 
 static const struct web_field accept_account_fields[] = {CLIENT_IN_PATH,
 	PROVIDER_IN(WEB_IN_BODY, 1), {"acceptAccount", WEB_TYPE_TEXT, WEB_IN_BODY, 1, 1, 40},
 	REASON_IN(WEB_IN_BODY), {0}};
 
 static const struct web_field emergency_post_fields[] = {
-	CLIENT_IN(WEB_IN_BODY), PROVIDER_IN(WEB_IN_BODY, 0), REASON_IN(WEB_IN_BODY, 0), {0}};
+	CLIENT_IN(WEB_IN_BODY), PROVIDER_IN(WEB_IN_BODY, 0), REASON_IN(WEB_IN_BODY), {0}};
 
 static const struct web_field emergency_get_fields[] = {
-	CLIENT_IN(WEB_IN_QUERY), PROVIDER_IN(WEB_IN_QUERY, 0), REASON_IN(WEB_IN_QUERY, 0), {0}};
+	CLIENT_IN(WEB_IN_QUERY), PROVIDER_IN(WEB_IN_QUERY, 0), REASON_IN(WEB_IN_QUERY), {0}};
 
 static const struct web_field override_fields[] = {
 	CLIENT_IN(WEB_IN_BODY),
@@ -56,13 +60,14 @@ static const struct web_field override_fields[] = {
 	{"access_token", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 16384},
 	{"expires_in", WEB_TYPE_INT, WEB_IN_BODY, 0, 1, 316224000},
 	{"datacenter", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 64},
-	REASON_IN(WEB_IN_BODY, 1),
+	REASON_NEEDED,
 	{"dryRun", WEB_TYPE_BOOL, WEB_IN_BODY, 0, 0, 0},
+	{"acceptAccount", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 40},
 	{0},
 };
 
 static const struct web_field undo_fields[] = {
-	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_IN(WEB_IN_BODY, 1), {0}};
+	CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1), REASON_NEEDED, {0}};
 
 static const struct web_field health_fields[] = {
 	{"status", WEB_TYPE_WORDS, WEB_IN_QUERY, 0, 0, 0},

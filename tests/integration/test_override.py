@@ -27,6 +27,13 @@ def override(connection, key="", **body):
     return connection.stack.api("POST", URL, {name: value for name, value in body.items() if value is not None}, key=key)
 
 
+def override_there(connection, **body):
+    """Into another data centre, where the provider calls the same person by another name."""
+    answer = override(connection, **body)
+    assert answer.problem(409, "account_changed") == [], answer
+    return override(connection, acceptAccount=answer.json["found"], **body)
+
+
 def accepted(answer, generation, status="healthy", dry=False):
     assert answer.status == 200, answer
     said = answer.json
@@ -122,7 +129,7 @@ def test_both_the_refresh_token_proves(place):
 def test_another_data_centre(place):
     connection = place.own()
     grant = issued(connection, "eu")
-    accepted(override(connection, refresh_token=grant["refresh_token"], datacenter="eu"), generation=2)
+    accepted(override_there(connection, refresh_token=grant["refresh_token"], datacenter="eu"), generation=2)
     assert connection.health()["datacenter"] == "eu"
     assert connection.token().json["api_domain"] == grant["api_domain"]
     connection.renews()
@@ -149,7 +156,7 @@ def test_defaults(lone_stack, sim):
 
 def test_a_scope_that_is_missing_still_lives(place):
     connection = place.own()
-    grant = issued(connection, scope="ZohoCRM.modules.ALL")
+    grant = issued(connection, scope="ZohoCRM.modules.ALL,AaaServer.profile.READ")
     answer = override(connection, access_token=grant["access_token"])
     assert answer.status == 200 and connection.health()["cause"] == "scope_missing", answer
 
@@ -171,6 +178,7 @@ BAD = {
     "no lifetime": ({"access_token": "1000.a", "expires_in": 0}, ["expires_in"]),
     "a word for a lifetime": ({"access_token": "1000.a", "expires_in": "60"}, ["expires_in"]),
     "a word for true": ({"refresh_token": "1000.a", "dryRun": "true"}, ["dryRun"]),
+    "no fingerprint": ({"refresh_token": "1000.a", "acceptAccount": "x" * 40}, ["acceptAccount"]),
     "an unknown field": ({"refresh_token": "1000.a", "refreshToken": "b"}, ["refreshToken"]),
     "no client": ({"refresh_token": "1000.a", "clientId": None}, ["clientId"]),
 }
@@ -251,7 +259,7 @@ def test_the_wrong_data_centre_is_offered_where_asking_is_free(place):
     assert answer.problem(422, "token_refused") == ["datacenter"]
     both = {"refresh_token": grant["refresh_token"], "access_token": grant["access_token"]}
     refused(connection, 422, "token_refused", "wrong_datacenter", '"in"', **both)
-    accepted(override(connection, datacenter="in", **both), generation=2)
+    accepted(override_there(connection, datacenter="in", **both), generation=2)
 
 
 def test_the_wrong_data_centre_is_asked_for_where_it_is_not(place):
@@ -336,6 +344,33 @@ def test_a_gate_that_is_shut(place, cause, app):
     assert 90 <= int(answer.headers["Retry-After"]) <= 100 and connection.books().asked == []
     place.ripen_gates("zoho_crm")
     accepted(override(connection, refresh_token=grant["refresh_token"]), generation=2)
+
+
+# --- whose account it is
+
+
+def pinned(connection):
+    return connection.stack.sql("select account_fingerprint from vestal.connection where client_id = %s", connection.id)[0][0]
+
+
+def test_the_account_of_another(place):
+    connection = place.own()
+    first, grant = pinned(connection), issued(connection, user="somebody@else.example")
+    body = {"refresh_token": grant["refresh_token"]}
+    answer = refused(connection, 409, "account_changed", "account_changed", **body)
+    assert answer.json["pinned"] == first != answer.json["found"]
+    refused(connection, 409, "account_changed", "account_changed", acceptAccount="0" * 40, **body)
+    refused(connection, 409, "account_changed", "account_changed", dryRun=True, **body)
+    accepted(override(connection, acceptAccount=answer.json["found"], **body), generation=2)
+    assert pinned(connection) == answer.json["found"]
+    (event,) = connection.events("connection.account_changed")
+    assert (event["detail"]["pinned"], event["detail"]["found"]) == (first, answer.json["found"]), event
+
+
+def test_the_first_account_is_pinned(place):
+    other = Tenant(place.stack, place.sim)
+    accepted(override(other, refresh_token=issued(other)["refresh_token"]), generation=1)
+    assert pinned(other)
 
 
 # --- dry runs

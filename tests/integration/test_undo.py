@@ -8,7 +8,7 @@ import json
 import pytest
 from renewal_harness import PATIENT, no_fault_left, place  # noqa: F401
 from rows import at_once
-from test_override import accepted, emergency, history, issued, override
+from test_override import accepted, emergency, history, issued, override, override_there, pinned
 
 REASON = "the wrong tenant"
 ROTATING = "sim_strict"
@@ -44,7 +44,8 @@ def grant_of(connection, access):
 def replace(connection, generation, **more):
     """An override with a grant of its own; what it was."""
     grant = issued(connection, **more)
-    accepted(override(connection, refresh_token=grant["refresh_token"], datacenter=more.get("datacenter")), generation)
+    send = override_there if "datacenter" in more or "user" in more else override
+    accepted(send(connection, refresh_token=grant["refresh_token"], datacenter=more.get("datacenter")), generation)
     return grant["grant"]
 
 
@@ -115,6 +116,17 @@ def test_a_second_consent_is_undone(place):
     connection.connect()
     undone(undo(connection), generation=3)
     assert grant_of(connection, connection.serves()) == first
+
+
+def test_the_account_comes_back_with_the_grant(place):
+    """It was accepted once, and whoever undoes means it."""
+    connection = place.own()
+    first = pinned(connection)
+    replace(connection, 2, user="somebody@else.example")
+    assert pinned(connection) != first
+    undone(undo(connection), generation=3)
+    assert pinned(connection) == first
+    assert len(connection.events("connection.account_changed")) == 2
 
 
 def test_an_access_token_alone_comes_back_with_what_is_left_of_it(place):
