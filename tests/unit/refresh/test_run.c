@@ -30,6 +30,7 @@ static struct fake_engine *lay_down(const char *need)
 	FAKE_DB_ROW(STMT_REPORT_NEED_PERSON, need, need, "0", "0");
 	FAKE_DB_ROW(STMT_AUDIT_MAKE_PARTITIONS, "1");
 	FAKE_DB_ROW(STMT_ATTEMPT_SWEEP, "0", "0", "0", "0");
+	FAKE_DB_ROW(STMT_TOKEN_PRUNE, "0");
 	return fake;
 }
 
@@ -54,7 +55,7 @@ static void all_is_done_in_order(void **state)
 {
 	static const enum stmt order[] = {STMT_RUN_PRUNE, STMT_RUN_BEGIN, STMT_RENEWAL_COUNT_DUE,
 		STMT_REPORT_NEED_PERSON, STMT_AUDIT_MAKE_PARTITIONS, STMT_ATTEMPT_SWEEP,
-		STMT_RUN_END};
+		STMT_TOKEN_PRUNE, STMT_RUN_END};
 	struct fake_engine *fake = lay_down("0");
 	struct refresh_result result;
 
@@ -243,6 +244,16 @@ static void a_flow_is_lost_only_when_no_worker_can_be_at_it(void **state)
 	unit_same("slow provider", fake_db_param(STMT_ATTEMPT_SWEEP, 0, 1), "1200");
 }
 
+static void history_is_kept_as_long_as_it_is_set(void **state)
+{
+	struct service *s = *state;
+
+	s->conf.number[CONF_token_history_days] = 45;
+	lay_down("0");
+	run_due(s);
+	unit_same("days", fake_db_param(STMT_TOKEN_PRUNE, 0, 1), "45");
+}
+
 static void the_heap_is_as_large_as_the_run(void **state)
 {
 	static const struct {
@@ -293,6 +304,7 @@ int main(void)
 		SERVICE_TEST(without_a_row_there_is_no_run),
 		SERVICE_TEST(the_first_fault_is_told),
 		SERVICE_TEST(a_flow_is_lost_only_when_no_worker_can_be_at_it),
+		SERVICE_TEST(history_is_kept_as_long_as_it_is_set),
 		SERVICE_TEST(the_heap_is_as_large_as_the_run),
 		SERVICE_TEST(faults_are_told_to_people),
 	};

@@ -7,6 +7,8 @@
 #define HEALTH "/divine/oauth/health"
 #define REAUTHORIZE "/api/oauth/reauthorize/acme"
 #define EMERGENCY "/api/zoho/emergency-reauth"
+#define OVERRIDE "/api/zoho/manual-token-update"
+#define UNDO "/api/oauth/undo/acme"
 #define TOKEN "/api/oauth/token/acme?provider=zoho_crm"
 #define PUT_CLIENT "/api/oauth/clients/acme"
 #define X100                                                                                       \
@@ -38,6 +40,13 @@ static void declared_fields_are_read(void **state)
 	assert_string_equal(web_request_text(&r, "clientId"), "acme");
 	assert_string_equal(web_request_text(&r, "provider"), "zoho_crm");
 	assert_string_equal(web_request_text(&r, "reason"), "l\xc3\xa4uft ab");
+
+	r = ask_with(*state, "POST", OVERRIDE, "{\"reason\":\"x\",\"dryRun\":true}");
+	assert_int_equal(ask_read(&r), ERR_OK);
+	assert_int_equal(web_request_value(&r, "dryRun")->number, 1);
+	r = ask_with(*state, "POST", OVERRIDE, "{\"reason\":\"x\",\"dryRun\":false}");
+	assert_int_equal(ask_read(&r), ERR_OK);
+	assert_int_equal(web_request_value(&r, "dryRun")->number, 0);
 
 	r = ask_with(*state, "PUT", PUT_CLIENT, "{\"providers\":[\"zoho_crm\",\"\"]}");
 	assert_int_equal(ask_read(&r), ERR_OK);
@@ -163,6 +172,14 @@ static void bodies_are_refused_with_the_field_named(void **state)
 		{"POST", EMERGENCY, " ", "body", "not a JSON object"},
 		{"POST", EMERGENCY, "clientId=acme", "body", "not a JSON object"},
 		{"POST", EMERGENCY "?clientId=acme", "{}", "clientId", "not a parameter"},
+		{"POST", OVERRIDE, "{}", "reason", "is missing"},
+		{"POST", OVERRIDE, "{\"reason\":\"x\",\"dryRun\":\"true\"}", "dryRun",
+			"true or false"},
+		{"POST", OVERRIDE, "{\"reason\":\"x\",\"dryRun\":1}", "dryRun", "true or false"},
+		{"POST", OVERRIDE, "{\"reason\":\"x\",\"dryRun\":null}", "dryRun", "true or false"},
+		{"POST", OVERRIDE, "{\"reason\":\"x\",\"expires_in\":316224001}", "expires_in",
+			"whole number"},
+		{"POST", UNDO, "{\"provider\":\"zoho_crm\"}", "reason", "is missing"},
 		{"PUT", PUT_CLIENT, "{\"providers\":\"zoho_crm\"}", "providers", "array of texts"},
 		{"PUT", PUT_CLIENT, "{\"providers\":{}}", "providers", "array of texts"},
 		{"PUT", PUT_CLIENT, "{\"providers\":[\"zoho_crm\",1]}", "providers[1]", "a text"},
