@@ -29,8 +29,7 @@ static void leave_spool(struct custody_renewer *renewer)
 	renewer->spool = NULL;
 }
 
-/* A spool that an error broke is left to whoever takes over; a new one is made in its place. */
-static enum err make_spool(
+enum err custody_engine_spool(
 	struct work *w, struct custody_renewer *renewer, struct vault_spool **spool)
 {
 	const struct custody *c = renewer->c;
@@ -89,7 +88,7 @@ enum err custody_engine_open(struct custody_engine *e, struct work *w, const str
 		.apps = custody_apps_new(&e->shared)};
 	e->distributed_ms = clock_monotonic_ms();
 	e->jobs = work_alloc(&e->shared, e->capacity * sizeof(*e->jobs));
-	return make_spool(w, c->renewer, &e->shop.spool);
+	return custody_engine_spool(w, c->renewer, &e->shop.spool);
 }
 
 void custody_engine_close(struct custody_engine *e)

@@ -36,6 +36,13 @@ struct custody_engine {
 	int has_more; /* answers that were not taken in yet */
 };
 
+/*
+ * The renewer's spool, made when there is none, or when an error broke the one there was: that one
+ * is left to whoever takes over. Returns: as vault_spool_open().
+ */
+enum err custody_engine_spool(
+	struct work *w, struct custody_renewer *renewer, struct vault_spool **spool) MUST_CHECK;
+
 /* run NULL: one connection alone. Its spool is made when the renewer has none. Returns: as
  * vault_spool_open(); to be closed then, too. */
 enum err custody_engine_open(struct custody_engine *e, struct work *w, const struct custody *c,

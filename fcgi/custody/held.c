@@ -5,11 +5,10 @@
 #include "custody/held.h"
 
 #include "base/clock.h"
-#include "base/jin.h"
-#include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "custody/account.h"
+#include "custody/parcel.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/connection.h"
@@ -18,8 +17,6 @@
 #include "vault/seal.h"
 
 #include <string.h>
-
-#define HELD_MAX_BYTES ((size_t)56 * 1024)
 
 /* It opens for its attempt alone. */
 static struct vault_binding binding_of(
@@ -35,36 +32,6 @@ static struct vault_binding binding_of(
 }
 
 /* --- keeping ---------------------------------------------------------------------------------- */
-
-static enum err compose(
-	struct work *w, const struct custody_acceptance *refused, struct secret **text)
-{
-	const struct oauth_token *token = refused->token;
-	struct buf buf;
-	struct jout j;
-
-	buf_init(&buf, w, HELD_MAX_BYTES);
-	jout_init(&j, &buf);
-	jout_object(&j, NULL);
-	jout_int(&j, "app", refused->app_id);
-	jout_text(&j, "datacenter", refused->datacenter);
-	jout_text(&j, "kept", refused->kept_json);
-	jout_text(&j, "cause", refused->cause);
-	jout_text(&j, "account", secret_reveal(refused->account));
-	jout_text(&j, "access", secret_reveal(token->access));
-	jout_text(&j, "refresh", token->refresh ? secret_reveal(token->refresh) : NULL);
-	jout_text(&j, "tokenType", token->token_type);
-	jout_int(&j, "lifetime", token->expires_in_s);
-	jout_int(&j, "refreshLifetime", token->refresh_expires_in_s);
-	jout_text(&j, "scope", token->scope);
-	jout_text(&j, "apiDomain", token->api_domain);
-	jout_end_object(&j);
-	*text = buf.overflow ? NULL : secret_new(w, buf.data, buf.len);
-	if (buf.overflow)
-		return work_cause(w, ERR_TOO_LARGE, "the token is too large to be kept");
-	buf_clear(&buf);
-	return *text ? ERR_OK : work_cause(w, ERR_NO_MEMORY, "the secure heap is full");
-}
 
 struct keeping {
 	const struct store_attempt *attempt;
@@ -107,7 +74,7 @@ enum err custody_held_keep(struct work *w, const struct custody *c,
 		.life_s = CUSTODY_HELD_LIFE_S};
 	struct vault_blob blob;
 	struct secret *text = NULL;
-	enum err err = compose(w, refused, &text);
+	enum err err = custody_parcel_write(w, refused, &text);
 
 	if (!err)
 		err = vault_seal_close(w, c->keyring, VAULT_RING_TOKEN, &binding, text, &blob);
@@ -123,64 +90,9 @@ enum err custody_held_keep(struct work *w, const struct custody *c,
 
 /* --- taking ----------------------------------------------------------------------------------- */
 
-/* What is kept, as values. */
-struct kept {
-	struct oauth_token token;
-	const struct secret *account;
-	const char *datacenter, *kept_json, *cause;
-	int64_t app_id;
-};
-
-static const char *text_of(struct work *w, const json_t *root, const char *name)
-{
-	const char *value = json_string_value(json_object_get(root, name));
-
-	return value ? work_strdup(w, value) : NULL;
-}
-
-static struct secret *secret_of(struct work *w, const json_t *root, const char *name)
-{
-	const json_t *value = json_object_get(root, name);
-
-	return json_is_string(value)
-		       ? secret_new(w, json_string_value(value), json_string_length(value))
-		       : NULL;
-}
-
-static int64_t number_of(const json_t *root, const char *name)
-{
-	return json_integer_value(json_object_get(root, name));
-}
-
-static enum err read_kept(struct work *w, const struct secret *text, struct kept *kept)
-{
-	const json_t *root = jin_parse(w, secret_reveal(text), secret_len(text));
-
-	*kept = (struct kept){
-		.token = {.access = secret_of(w, root, "access"),
-			.refresh = secret_of(w, root, "refresh"),
-			.token_type = text_of(w, root, "tokenType"),
-			.expires_in_s = number_of(root, "lifetime"),
-			.refresh_expires_in_s = number_of(root, "refreshLifetime"),
-			.scope = text_of(w, root, "scope"),
-			.api_domain = text_of(w, root, "apiDomain")},
-		.account = secret_of(w, root, "account"),
-		.datacenter = text_of(w, root, "datacenter"),
-		.kept_json = text_of(w, root, "kept"),
-		.cause = text_of(w, root, "cause"),
-		.app_id = number_of(root, "app"),
-	};
-	if (!kept->token.token_type || !kept->datacenter || !kept->kept_json || !kept->cause)
-		return work_cause(w, ERR_SEALED, "not a token that was kept");
-	return kept->token.access && kept->account &&
-			       !kept->token.refresh ==
-				       !json_is_string(json_object_get(root, "refresh"))
-		       ? ERR_OK
-		       : work_cause(w, ERR_NO_MEMORY, "the secure heap is full");
-}
-
 static enum err open_held(struct work *w, const struct custody *c,
-	const struct custody_held_taking *taking, const struct store_held *held, struct kept *kept)
+	const struct custody_held_taking *taking, const struct store_held *held,
+	struct custody_parcel *kept)
 {
 	const struct vault_binding binding =
 		binding_of(w, taking->client, taking->provider, held->state_hash);
@@ -189,7 +101,11 @@ static enum err open_held(struct work *w, const struct custody *c,
 	struct secret *text = NULL;
 	enum err err = vault_seal_open(w, c->keyring, VAULT_RING_TOKEN, &binding, &blob, &text);
 
-	return err ? err : read_kept(w, text, kept);
+	if (!err)
+		err = custody_parcel_read(w, text, held->age_s, kept);
+	return err || kept->acceptance.account
+		       ? err
+		       : work_cause(w, ERR_SEALED, "not a token that was kept");
 }
 
 static enum err check_input(struct work *w, const struct custody *c,
@@ -227,7 +143,7 @@ static enum err find(struct work *w, const struct custody *c,
 
 static enum err check_account(struct work *w, const struct custody *c,
 	const struct custody_held_taking *taking, const struct store_held *held,
-	const struct kept *kept)
+	const struct custody_acceptance *kept)
 {
 	if (vault_fingerprint_matches(c->keyring, taking->accept_account, kept->account))
 		return ERR_OK;
@@ -258,8 +174,8 @@ enum err custody_held_take(
 {
 	const struct oauth_provider *provider = NULL;
 	struct store_held held = {0};
-	struct kept kept;
-	struct custody_acceptance acceptance;
+	struct custody_parcel kept;
+	struct custody_acceptance *acceptance = &kept.acceptance;
 	enum err err = check_input(w, c, taking, &provider);
 
 	if (!err)
@@ -267,30 +183,21 @@ enum err custody_held_take(
 	if (!err)
 		err = open_held(w, c, taking, &held, &kept);
 	if (!err)
-		err = check_account(w, c, taking, &held, &kept);
+		err = check_account(w, c, taking, &held, acceptance);
 	if (err)
 		return err;
-	acceptance = (struct custody_acceptance){
-		.connection_id = held.connection_id,
-		.app_id = kept.app_id,
-		.client = taking->client,
-		.provider = provider,
-		.datacenter = kept.datacenter,
-		.kept_json = kept.kept_json,
-		.token = &kept.token,
-		.cause = kept.cause,
-		.action = "authorize.completed",
-		.reason = taking->reason,
-		.incident_id = held.incident_id,
-		.asked_ms = clock_monotonic_ms() - held.age_s * 1000,
-		.account = kept.account,
-		.accept_account = taking->accept_account,
-		.held_attempt_id = held.attempt_id,
-	};
-	err = custody_accept(w, c, &acceptance);
+	acceptance->connection_id = held.connection_id;
+	acceptance->client = taking->client;
+	acceptance->provider = provider;
+	acceptance->action = "authorize.completed";
+	acceptance->reason = taking->reason;
+	acceptance->incident_id = held.incident_id;
+	acceptance->accept_account = taking->accept_account;
+	acceptance->held_attempt_id = held.attempt_id;
+	err = custody_accept(w, c, acceptance);
 	if (err)
 		return err;
-	taking->generation = acceptance.generation;
+	taking->generation = acceptance->generation;
 	distribute(w, c, held.connection_id, taking);
 	return ERR_OK;
 }

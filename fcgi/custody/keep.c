@@ -2,15 +2,23 @@
  * another one is not lost for want of one commit. */
 #include "custody/keep.h"
 
+#include "base/clock.h"
 #include "base/jout.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/engine.h"
 #include "custody/lane.h"
+#include "custody/parcel.h"
+#include "custody/recover.h"
 #include "custody/token.h"
 #include "store/audit.h"
+#include "store/client.h"
+#include "store/connection.h"
 #include "store/report.h"
 #include "store/token.h"
 #include "vault/fingerprint.h"
+
+#include <string.h>
 
 #define SIDE_MS 5000
 #define TRIES 3
@@ -71,7 +79,30 @@ static void note_good(struct work *w, const struct custody *c, const struct cust
 	work_forgive(w);
 }
 
-enum err custody_keep(struct work *w, const struct custody *c, const struct custody_trial *trial,
+/* The answer is durable before anything else is done with it. When even that fails, it still goes
+ * on to the database: what is in memory is not lost yet. */
+static void keep_answer(
+	struct work *w, const struct custody_keeping *k, const struct custody_acceptance *asked)
+{
+	struct secret *answer = NULL;
+	enum err err;
+
+	if (!k->spool)
+		return;
+	err = custody_parcel_write(w, asked, &answer);
+	if (!err)
+		err = vault_spool_answer(w, k->spool, k->slot, &k->key, answer);
+	if (!err)
+		err = vault_spool_sync(w, k->spool);
+	if (err)
+		log_event(LOG_ERROR, "spool.answer_not_kept", LOG_TEXT("client", asked->client),
+			LOG_TEXT("provider", asked->provider->name),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
+	work_forgive(w);
+}
+
+enum err custody_keep(struct work *w, const struct custody *c,
+	const struct custody_keeping *keeping, const struct custody_trial *trial,
 	struct custody_acceptance *asked, struct custody_persisted *persisted, const char **status)
 {
 	const char *cause = NULL;
@@ -87,6 +118,7 @@ enum err custody_keep(struct work *w, const struct custody *c, const struct cust
 	asked->is_all = 1;
 	asked->is_mint = trial->refresh != NULL;
 	asked->spent = trial->is_replaced ? trial->refresh : NULL;
+	keep_answer(w, keeping, asked);
 	err = accept(w, c, asked);
 	if (err)
 		return err;
@@ -100,6 +132,100 @@ enum err custody_keep(struct work *w, const struct custody *c, const struct cust
 			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
 	work_forgive(w);
 	return ERR_OK;
+}
+
+/* --- the spool ----------------------------------------------------------------------------------
+ */
+
+/* A fence below 0 is of no renewal, and never used twice: time only goes on. */
+static struct vault_spool_key key_of(int64_t connection_id, int64_t generation)
+{
+	return (struct vault_spool_key){connection_id, -clock_wall_ms(), generation};
+}
+
+static enum err write_intent(
+	struct work *w, const struct custody_trial *trial, struct custody_keeping *k)
+{
+	const char *text = work_printf(w, "{\"provider\":\"%s\"}", trial->provider->name);
+	struct secret *intent = secret_new(w, text, strlen(text));
+	enum err err;
+
+	if (!intent)
+		return work_cause(w, ERR_NO_MEMORY, "the secure heap is full");
+	err = vault_spool_reserve(w, k->spool, &k->key, intent, &k->slot);
+	if (err)
+		k->spool = NULL;
+	return err ? err : vault_spool_sync(w, k->spool);
+}
+
+enum err custody_keep_begin(struct work *w, const struct custody *c,
+	const struct custody_trial *trial, struct custody_keeping *k)
+{
+	struct custody_recovered recovered;
+	struct store_left left = {0};
+	enum err err;
+
+	*k = (struct custody_keeping){0};
+	if (!trial->refresh || trial->provider->rotation == OAUTH_ROTATION_NEVER || !c->renewer)
+		return ERR_OK;
+	err = custody_recover(w, c, &recovered);
+	if (!err && trial->connection_id)
+		err = store_renewal_left(w, c->db, trial->connection_id, &left);
+	if (!err)
+		err = custody_engine_spool(w, c->renewer, &k->spool);
+	k->key = key_of(trial->connection_id, left.last_generation);
+	return err ? err : write_intent(w, trial, k);
+}
+
+void custody_keep_end(struct custody_keeping *k, enum err err)
+{
+	if (k->spool && !is_away(err))
+		vault_spool_clear(k->spool, k->slot);
+	k->spool = NULL;
+}
+
+/* The connection, when it has got nothing since; one that was to be made is made now. */
+static enum err find_connection(struct work *w, const struct custody *c,
+	const struct vault_spool_key *key, struct custody_parcel *parcel, int *is_over)
+{
+	struct custody_acceptance *it = &parcel->acceptance;
+	struct store_left left = {0};
+	int is_new;
+	enum err err = ERR_OK;
+
+	it->connection_id = key->connection_id;
+	if (!it->connection_id)
+		err = store_client_get(w, c->db, it->client, NULL);
+	if (!err && !it->connection_id)
+		err = store_connection_ensure(
+			w, c->db, it->client, parcel->provider, &it->connection_id, &is_new);
+	if (!err)
+		err = store_renewal_left(w, c->db, it->connection_id, &left);
+	*is_over = left.last_generation != key->generation;
+	return err;
+}
+
+enum err custody_keep_recovered(struct work *w, const struct custody *c,
+	const struct vault_spool_key *key, const struct secret *answer, int *is_left,
+	const char **what)
+{
+	struct custody_parcel parcel;
+	int is_over = 0;
+	enum err err;
+
+	*is_left = !store_db_is_worker(c->db);
+	if (*is_left)
+		return ERR_OK;
+	err = custody_parcel_read(w, answer, custody_parcel_age_s(w, answer), &parcel);
+	if (!err)
+		err = custody_provider(w, c, parcel.provider, &parcel.acceptance.provider);
+	if (!err)
+		err = find_connection(w, c, key, &parcel, &is_over);
+	*what = is_over ? "superseded" : "stored";
+	if (err || is_over)
+		return err;
+	w->origin.actor = parcel.actor ? parcel.actor : w->origin.actor;
+	return custody_accept(w, c, &parcel.acceptance);
 }
 
 /* --- refusals -----------------------------------------------------------------------------------

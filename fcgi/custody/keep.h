@@ -5,6 +5,36 @@
 #include "custody/accept.h"
 #include "custody/distribute.h"
 #include "custody/trial.h"
+#include "vault/spool.h"
+
+/* What a trial whose token may cost another one has behind it in the spool. */
+struct custody_keeping {
+	struct vault_spool *spool; /* NULL: nothing is needed, or this program has none */
+	struct vault_spool_key key;
+	size_t slot;
+};
+
+/*
+ * Makes ready to try: where the provider may replace the refresh token, the place for its answer is
+ * taken and durable before it is asked, after what a crash left was settled. custody_keep_end() is
+ * due in any case. Returns: ERR_IO, ERR_CONFLICT (no slot), ERR_KEY_UNKNOWN and the database's
+ * errors.
+ */
+enum err custody_keep_begin(struct work *w, const struct custody *c,
+	const struct custody_trial *trial, struct custody_keeping *keeping) MUST_CHECK;
+
+/* The slot is free again, unless the database was away: then whoever recovers next stores what is
+ * in it (custody_keep_recovered()). err: how it ended. */
+void custody_keep_end(struct custody_keeping *keeping, enum err err);
+
+/*
+ * Stores an answer that a crash left in the spool, unless the connection has got another token
+ * since. *is_left: this program may not, and leaves it to a worker. Returns: ERR_SEALED and what
+ * custody_accept() does.
+ */
+enum err custody_keep_recovered(struct work *w, const struct custody *c,
+	const struct vault_spool_key *key, const struct secret *answer, int *is_left,
+	const char **what) MUST_CHECK;
 
 /*
  * Stores what a trial proved, as custody_accept(), and distributes it: connection_id, client,
@@ -12,7 +42,8 @@
  * answer was lost is looked for, and made again if it was none. Returns what custody_accept() does;
  * a store outside that fails is no error.
  */
-enum err custody_keep(struct work *w, const struct custody *c, const struct custody_trial *trial,
+enum err custody_keep(struct work *w, const struct custody *c,
+	const struct custody_keeping *keeping, const struct custody_trial *trial,
 	struct custody_acceptance *acceptance, struct custody_persisted *persisted,
 	const char **status) MUST_CHECK;
 

@@ -21,6 +21,7 @@ struct overriding {
 	const struct oauth_provider *provider;
 	struct store_current current; /* connection_id 0: there is no connection yet */
 	struct custody_trial trial;
+	struct custody_keeping keeping;
 };
 
 static enum err check_input(struct work *w, const struct overriding *o)
@@ -96,7 +97,9 @@ static enum err try_in_place(struct work *w, struct overriding *o)
 			"Too many renewals are on their way. Nothing was tried; try again in a "
 			"moment.");
 	}
-	err = custody_trial(w, o->c, &o->trial);
+	err = custody_keep_begin(w, o->c, &o->trial, &o->keeping);
+	if (!err)
+		err = custody_trial(w, o->c, &o->trial);
 	custody_place_leave(&place);
 	return err;
 }
@@ -137,8 +140,8 @@ static enum err keep(struct work *w, struct overriding *o)
 		err = store_db_transaction(w, o->c->db, connect, o);
 	acceptance.connection_id = o->current.connection_id;
 	if (!err)
-		err = custody_keep(
-			w, o->c, &o->trial, &acceptance, &asked->persisted, &asked->status);
+		err = custody_keep(w, o->c, &o->keeping, &o->trial, &acceptance, &asked->persisted,
+			&asked->status);
 	asked->generation = acceptance.generation;
 	return err;
 }
@@ -205,6 +208,7 @@ enum err custody_override(struct work *w, const struct custody *c, struct custod
 		err = try_in_place(w, &o);
 	if (!err)
 		err = asked->is_dry_run ? end_dry_run(w, &o) : keep(w, &o);
+	custody_keep_end(&o.keeping, err);
 	if (!err)
 		return ERR_OK;
 	return custody_keep_declined(w, c,

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "custody/engine.h"
 #include "custody/judge.h"
+#include "custody/keep.h"
 #include "custody/renew.h"
 #include "custody/settle.h"
 #include "vault/spool.h"
@@ -55,6 +56,28 @@ static enum err store_answer(
 		return err;
 	note(entry, words[settled], NULL);
 	r->found->stored += settled == STORE_RENEWED;
+	vault_spool_clear(r->spool, entry->slot);
+	return ERR_OK;
+}
+
+/* An override's or an undo's: a token that no renewal brought. */
+static enum err store_kept(
+	struct work *w, const struct recovery *r, const struct vault_spool_entry *entry)
+{
+	const char *what = NULL;
+	int is_left = 0;
+	enum err err = custody_keep_recovered(w, r->c, &entry->key, entry->answer, &is_left, &what);
+
+	if (is_left) {
+		note(entry, "left", "a worker's");
+		r->found->left++;
+		return ERR_OK;
+	}
+	if (err && (custody_engine_is_away(err) || err == ERR_KEY_UNKNOWN || err == ERR_NO_MEMORY))
+		return err;
+	note(entry, err ? "refused" : what, err ? err_slug(err) : NULL);
+	r->found->stored += !err && text_equal(what, "stored");
+	work_forgive(w);
 	vault_spool_clear(r->spool, entry->slot);
 	return ERR_OK;
 }
@@ -166,6 +189,8 @@ static enum err settle_entry(struct work *w, const struct vault_spool_entry *ent
 
 	w->origin.actor = "system:recovery";
 	w->origin.actor_auth = "spool";
+	if (entry->answer && entry->key.fence < 0)
+		return unless_refused(r, entry, store_kept(w, r, entry));
 	if (entry->answer)
 		return unless_refused(r, entry, store_answer(w, r, entry));
 	if (may_come_back(entry->answer_err) || may_come_back(entry->intent_err)) {

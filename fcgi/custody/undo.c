@@ -25,6 +25,7 @@ struct going_back {
 	int64_t connection_id;
 	struct store_before before;
 	struct custody_trial trial;
+	struct custody_keeping keeping;
 	int is_claimed;
 };
 
@@ -154,7 +155,9 @@ static enum err try_in_place(struct work *w, struct going_back *g)
 			"Too many renewals are on their way. Nothing was tried; try again in a "
 			"moment.");
 	}
-	err = claim(w, g);
+	err = custody_keep_begin(w, g->c, &g->trial, &g->keeping);
+	if (!err)
+		err = claim(w, g);
 	if (!err)
 		err = custody_trial(w, g->c, &g->trial);
 	custody_place_leave(&place);
@@ -182,8 +185,8 @@ static enum err keep(struct work *w, struct going_back *g)
 		acceptance.accept_account = vault_fingerprint(w, g->c->keyring, g->trial.account);
 	if (!g->trial.token.scope)
 		g->trial.token.scope = before->scope;
-	err = custody_keep(
-		w, g->c, &g->trial, &acceptance, &g->asked->persisted, &g->asked->status);
+	err = custody_keep(w, g->c, &g->keeping, &g->trial, &acceptance, &g->asked->persisted,
+		&g->asked->status);
 	g->asked->generation = acceptance.generation;
 	return err;
 }
@@ -205,6 +208,7 @@ enum err custody_undo(struct work *w, const struct custody *c, struct custody_un
 		err = try_in_place(w, &g);
 	if (!err)
 		err = keep(w, &g);
+	custody_keep_end(&g.keeping, err);
 	if (!err)
 		return ERR_OK;
 	if (g.is_claimed && !g.trial.maybe_done)

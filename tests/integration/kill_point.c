@@ -7,6 +7,9 @@
  *
  *   cc -shared -fPIC -o kill_point.so kill_point.c
  *   TEST_KILL=K1 ... K12  TEST_CUT=K2 or K9  TEST_HOST=name  TEST_CLOCK_S=seconds
+ *
+ * TEST_KILL and TEST_CUT may name a statement instead: before it is sent; and after it was, the
+ * first time.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -40,6 +43,7 @@ enum stage {
 };
 
 static enum stage stage;
+static int is_cut;
 
 static int is_wanted(const char *variable, const char *point)
 {
@@ -92,6 +96,7 @@ int PQsendQueryPrepared(struct pg_conn *connection, const char *statement, int n
 	int is_commit = strcmp(statement, "renewal_renewed") == 0 && stage == ANSWER_DURABLE;
 	int sent;
 
+	die_at(statement);
 	if (is_claim)
 		die_at("K1");
 	sent = REAL(PQsendQueryPrepared)(
@@ -103,6 +108,10 @@ int PQsendQueryPrepared(struct pg_conn *connection, const char *statement, int n
 		stage = SETTLING;
 		die_at("K9");
 		cut_at("K9", connection);
+	}
+	if (is_wanted("TEST_CUT", statement) && !is_cut) {
+		is_cut = 1;
+		cut_at(statement, connection);
 	}
 	return sent;
 }

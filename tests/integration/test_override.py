@@ -5,12 +5,16 @@ What became of a token is asked of the simulator. A refusal is compared by the w
 
 import json
 import secrets
+import signal
+import socket
 import time
 
+import frames
 import pytest
 from harness import DEFAULT_CLIENT, MARKER, Tenant, eventually
 from renewal_harness import PATIENT, no_fault_left, place  # noqa: F401
 from rows import at_once
+from test_fastcgi import params_of, request
 
 URL = "/api/zoho/manual-token-update"
 
@@ -416,6 +420,82 @@ def test_what_a_rotating_provider_hands_back_is_kept(place, provider):
     connection.renews()
     connection.whole(generation=3)
     assert connection.books().reuses() == []
+
+
+def ask_worker(path, connection, **body):
+    """An override handed to that worker, as nginx would; None when it hung up instead of answering."""
+    body = {"clientId": connection.id, "provider": connection.provider, "reason": "the old one leaked"} | body
+    sent = json.dumps(body).encode()
+    more = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(sent))}
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(30)
+        caller.connect(str(path))
+        caller.sendall(request(params_of(connection.stack, URL, "POST", **more), sent))
+        records = list(frames.receive(caller))
+    return b"".join(content for kind, content in records if kind == frames.STDOUT) or None
+
+
+# Before the commit, within it, and behind it: the spool has the answer, and nobody else.
+@pytest.mark.parametrize("point", ["connection_lock", "token_put", "connection_granted", "gate_note"])
+def test_a_worker_killed_between_answer_and_commit(place, point):
+    connection = place.connect("sim_strict")
+    grant = issued(connection)
+    with place.worker(kill=point) as (process, path):
+        assert ask_worker(path, connection, refresh_token=grant["refresh_token"]) is None
+        assert process.wait(10) == -signal.SIGKILL
+    assert connection.books().state(grant["refresh_token"]) == "rotated", "not killed behind the answer"
+    committed = point == "gate_note"
+    assert connection.row()["generation"] == 1 + committed and len(place.spooled()) > 0
+
+    place.refresh(*connection.only, expect=None)  # a refresher brings no token: it leaves it where it is
+    assert connection.row()["generation"] == 1 + committed and len(place.spooled()) > 0
+    body = {"provider": connection.provider}
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", body)  # any worker that renews settles it first
+    assert place.spooled() == []
+    place.refresh(*connection.only)
+    (event,) = connection.events("token.override")
+    assert (event["generation"], event["reason"], event["actor_auth"]) == (2, "the old one leaked", "spool" if not committed else "api_key")
+    assert event["actor"].startswith("key:")
+    assert [row[1] for row in history(connection)] == ["token.override"]
+    connection.renews()
+    assert connection.books().reuses() == []
+
+
+def test_a_crash_before_the_answer_leaves_nothing(place):
+    connection = place.connect("sim_strict")
+    before = connection.stack.tables()
+    with place.worker(kill="gate_meter") as (process, path):
+        assert ask_worker(path, connection, refresh_token=issued(connection)["refresh_token"]) is None
+        assert process.wait(10) == -signal.SIGKILL
+    assert connection.stack.tables() == before
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", {"provider": connection.provider})
+    assert place.spooled() == [] and connection.events("token.override") == []
+
+
+def test_what_came_in_between_stays(place):
+    """The answer of a crash replaces nothing that is newer."""
+    connection = place.connect("sim_strict")
+    with place.worker(kill="token_put") as (process, path):
+        assert ask_worker(path, connection, refresh_token=issued(connection)["refresh_token"]) is None
+        process.wait(10)
+    connection.connect()
+    served = connection.serves()
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", {"provider": connection.provider})
+    assert place.spooled() == [] and connection.events("token.override") == []
+    assert connection.books().state(served) == "live"
+    connection.renews()
+
+
+def test_a_database_that_hangs_up_within_the_commit(place):
+    connection = place.connect("sim_strict")
+    grant = issued(connection)
+    with place.worker(cut="token_put") as (process, path):
+        answer = ask_worker(path, connection, refresh_token=grant["refresh_token"])
+        assert b"Status: 200" in answer and b'"generation":2' in answer, answer
+        assert place.answers_spooled() == 0
+    connection.whole(generation=2)
+    assert len(connection.events("token.override")) == 1
+    connection.renews()
 
 
 def test_an_answer_that_is_lost_is_said(place):

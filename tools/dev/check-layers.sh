@@ -45,7 +45,7 @@ REVEALS = {
     "fcgi/oauth/token_request.c": "puts code, verifier, token or client secret into the request to the provider",
     "fcgi/oauth/http.c": "hands that request to libcurl",
     "fcgi/custody/distribute.c": "writes the sealed copy and the environment file",
-    "fcgi/custody/held.c": "writes the token that is kept aside for sealing, and reads it back",
+    "fcgi/custody/parcel.c": "writes a token that is kept aside, or in the spool, for sealing, and reads it back",
     "fcgi/custody/journal.c": "writes the spool's answer, and reads it back",
     "fcgi/web/handle_token.c": "answers a service with the token it asked for",
     "tools/ctl/cmd_api_key.c": "shows a new API key, once",
