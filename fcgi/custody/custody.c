@@ -67,7 +67,7 @@ enum err custody_open(struct work *boot, const struct conf *conf, const char *pr
 	int locked = 0;
 	enum err err = secret_init(heap_bytes, &locked);
 
-	*c = (struct custody){.conf = conf};
+	*c = (struct custody){.conf = conf, .role = role};
 	log_init(program, (enum log_level)custody_log_level(conf));
 	jin_init();
 	store_audit_init(program);

@@ -19,6 +19,7 @@ struct custody_callers;
 
 struct custody {
 	const struct conf *conf;
+	enum store_role role; /* a worker alone brings a token, or takes one away */
 	struct store_db *db;
 	struct vault_keyring *keyring;
 	struct oauth_providers *providers;

@@ -189,8 +189,8 @@ enum err custody_held_take(
 	acceptance->connection_id = held.connection_id;
 	acceptance->client = taking->client;
 	acceptance->provider = provider;
-	acceptance->action = "authorize.completed";
-	acceptance->reason = taking->reason;
+	if (taking->reason)
+		acceptance->reason = taking->reason;
 	acceptance->incident_id = held.incident_id;
 	acceptance->accept_account = taking->accept_account;
 	acceptance->held_attempt_id = held.attempt_id;

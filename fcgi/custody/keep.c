@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "custody/engine.h"
+#include "custody/held.h"
 #include "custody/lane.h"
 #include "custody/parcel.h"
 #include "custody/recover.h"
@@ -16,6 +17,7 @@
 #include "store/connection.h"
 #include "store/report.h"
 #include "store/token.h"
+#include "vault/crypto.h"
 #include "vault/fingerprint.h"
 
 #include <string.h>
@@ -64,6 +66,47 @@ static enum err accept(struct work *w, const struct custody *c, struct custody_a
 		}
 	}
 	return is_away(err) && is_stored(w, c, asked) ? ERR_OK : err;
+}
+
+/* The provider has replaced the refresh token that was brought: what it gave instead is kept aside,
+ * as after a callback, lest an administrator's word comes too late for it. */
+static enum err hold(
+	struct work *w, const struct custody *c, const struct custody_acceptance *refused)
+{
+	struct store_attempt attempt = {.connection_id = refused->connection_id,
+		.app_id = refused->app_id,
+		.client = refused->client,
+		.kind = "authorize",
+		.datacenter = refused->datacenter,
+		.actor = w->origin.actor};
+	const char *until = NULL;
+	enum err err = vault_crypto_random(attempt.state_hash, sizeof(attempt.state_hash));
+
+	if (!err)
+		err = store_attempt_begin(w, c->db, &attempt, CUSTODY_HELD_LIFE_S, &until);
+	if (!err)
+		err = store_attempt_consume(w, c->db, refused->provider->name, &attempt);
+	return err ? err : custody_held_keep(w, c, &attempt, refused);
+}
+
+static enum err account_changed(
+	struct work *w, const struct custody *c, const struct custody_acceptance *refused)
+{
+	enum err err = refused->spent ? hold(w, c, refused) : ERR_OK;
+
+	if (err)
+		log_event(LOG_ERROR, "token.not_held", LOG_TEXT("client", refused->client),
+			LOG_TEXT("provider", refused->provider->name),
+			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
+	if (err || !refused->spent)
+		return ERR_ACCOUNT_CHANGED;
+	w->detail = NULL;
+	return work_fail(w, ERR_ACCOUNT_CHANGED,
+		"The token belongs to another account (%s) than the one this connection is bound "
+		"to (%s), and the token that was there stays in use. The provider has replaced "
+		"the refresh token that was given: the new one is kept for %d minutes, until "
+		"POST /api/oauth/accept-account takes it.",
+		refused->found, refused->pinned, CUSTODY_HELD_LIFE_S / 60);
 }
 
 /* Whoever waits behind a gate need not wait longer. */
@@ -121,7 +164,7 @@ enum err custody_keep(struct work *w, const struct custody *c,
 	keep_answer(w, keeping, asked);
 	err = accept(w, c, asked);
 	if (err)
-		return err;
+		return err == ERR_ACCOUNT_CHANGED ? account_changed(w, c, asked) : err;
 	work_forgive(w);
 	note_good(w, c, trial);
 	err = custody_distribute(w, c, asked->connection_id, persisted);
@@ -213,7 +256,7 @@ enum err custody_keep_recovered(struct work *w, const struct custody *c,
 	int is_over = 0;
 	enum err err;
 
-	*is_left = !store_db_is_worker(c->db);
+	*is_left = c->role != STORE_WORKER;
 	if (*is_left)
 		return ERR_OK;
 	err = custody_parcel_read(w, answer, custody_parcel_age_s(w, answer), &parcel);

@@ -38,7 +38,9 @@ enum err custody_keep_recovered(struct work *w, const struct custody *c,
 
 /*
  * Stores what a trial proved, as custody_accept(), and distributes it: connection_id, client,
- * kept_json, action, reason and what a caller adds are his, the rest is the trial's. A commit whose
+ * kept_json, action, reason and what a caller adds are his, the rest is the trial's. Of another
+ * account than the pinned one nothing is stored; what cost a refresh token is kept aside
+ * (custody/held.h). A commit whose
  * answer was lost is looked for, and made again if it was none. Returns what custody_accept() does;
  * a store outside that fails is no error.
  */

@@ -210,11 +210,6 @@ void store_db_free(struct store_db *db)
 	free(db);
 }
 
-int store_db_is_worker(const struct store_db *db)
-{
-	return db->role == STORE_WORKER;
-}
-
 const char *store_db_program(const struct store_db *db)
 {
 	return store_role_program(db->role);

@@ -41,9 +41,6 @@ enum err store_db_new(struct work *w, const struct conf *conf, enum store_role r
 	struct store_db **db) MUST_CHECK;
 void store_db_free(struct store_db *db);
 
-/* Whether it connects as a worker, who alone may bring a token or take one away. */
-int store_db_is_worker(const struct store_db *db);
-
 /* The program that connects so, as events name it. */
 const char *store_db_program(const struct store_db *db);
 

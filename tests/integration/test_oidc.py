@@ -400,6 +400,78 @@ def test_fault_at_the_provider(connected, name):
     assert newest["alive"] and connected.token().json["access_token"] == newest["value"]
 
 
+# --- tokens that an administrator brings, and had before
+
+
+def override(tenant, **body):
+    body = {"clientId": tenant.id, "provider": tenant.provider, "reason": "moved here"} | body
+    return tenant.stack.api("POST", "/api/zoho/manual-token-update", body)
+
+
+def refused(tenant, status, slug, words, **body):
+    before = tenant.stack.tables()
+    answer = override(tenant, **body)
+    answer.problem(status, slug)
+    assert tenant.stack.tables() == before and words in answer.json["detail"], answer
+
+
+def another_grant(place, provider="oidc"):
+    """Tokens that the provider gave to somebody else: (access, refresh)."""
+    other = OidcTenant(place, provider)
+    other.connect()
+    return other.issued("AccessToken")[0]["value"], other.issued("RefreshToken")[0]["value"]
+
+
+def test_override_keeps_what_is_handed_back(place, connected):
+    _, refresh = another_grant(place)
+    answer = override(connected, refresh_token=refresh)
+    assert answer.status == 200 and answer.json["generation"] == 2, answer
+    (spent,) = [row for row in connected.oidc.ledger()["tokens"] if row["value"] == refresh]
+    assert spent["consumed"]
+    renewed = connected.stack.api("POST", f"/api/oauth/refresh/{connected.id}", {"provider": "oidc"})
+    assert renewed.status == 200 and renewed.json["generation"] == 3, "the refresh token that came back was not kept"
+
+
+def test_override_with_an_access_token(place, connected):
+    access, refresh = another_grant(place)
+    refused(connected, 422, "cannot_try", "replaces a refresh token", refresh_token=refresh, dryRun=True)
+    refused(connected, 422, "token_refused", "is an access token", refresh_token=access)
+    refused(connected, 422, "token_refused", "does not accept the access token", access_token=MARKER)
+    answer = override(connected, access_token=access, expires_in=900)
+    assert answer.status == 200 and connected.health()["nextRefreshAt"] is None, answer
+    assert connected.token().json["access_token"] == access
+
+
+def test_an_access_token_that_nothing_can_prove(place):
+    tenant = OidcTenant(place, "oidc_unproved")
+    tenant.connect()
+    access, refresh = another_grant(place, "oidc_unproved")
+    refused(tenant, 422, "cannot_prove", "give the refresh token", access_token=access)
+    assert override(tenant, access_token=access, refresh_token=refresh).json["generation"] == 2
+
+
+def test_a_grant_code_is_no_refresh_token(connected):
+    code = query_of(connected.consent(connected.begin()))["code"]
+    tokens = len(connected.issued("RefreshToken"))
+    refused(connected, 422, "token_refused", "Nothing was changed", refresh_token=code)
+    assert len(connected.issued("RefreshToken")) == tokens, "finding out made a grant"
+    connected.unchanged()
+
+
+def test_undo_where_refresh_tokens_are_replaced(place, connected):
+    first = connected.issued("RefreshToken")[0]
+    assert override(connected, refresh_token=another_grant(place)[1]).status == 200
+    body = {"provider": "oidc", "reason": "back"}
+    answer = connected.stack.api("POST", f"/api/oauth/undo/{connected.id}", body)
+    assert answer.status == 200 and answer.json["generation"] == 3, answer
+    assert [row["consumed"] for row in connected.oidc.ledger()["tokens"] if row["value"] == first["value"]] == [True]
+    asked = connected.oidc.asked()
+    connected.stack.api("POST", f"/api/oauth/undo/{connected.id}", body).problem(409, "nothing_to_undo")
+    assert connected.oidc.asked() == asked, "a refresh token that was spent was sent again"
+    renewed = connected.stack.api("POST", f"/api/oauth/refresh/{connected.id}", {"provider": "oidc"})
+    assert renewed.status == 200 and renewed.json["generation"] == 4, renewed
+
+
 def test_nothing_leaked(place):
     """Runs last in this file, over all that it has caused."""
     stack, oidc = place

@@ -154,7 +154,8 @@ def test_a_connection_that_never_was(place):
 
 def test_defaults(lone_stack, sim):
     tenant = Tenant(lone_stack, sim, id=DEFAULT_CLIENT)
-    answer = override(tenant, clientId=None, provider=None, refresh_token=issued(tenant)["refresh_token"])
+    body = {"access_token": issued(tenant)["access_token"], "dryRun": True}  # others count its generations
+    answer = override(tenant, clientId=None, provider=None, **body)
     assert answer.status == 200 and (answer.json["clientId"], answer.json["provider"]) == (DEFAULT_CLIENT, "zoho_crm"), answer
 
 
@@ -369,6 +370,23 @@ def test_the_account_of_another(place):
     assert pinned(connection) == answer.json["found"]
     (event,) = connection.events("connection.account_changed")
     assert (event["detail"]["pinned"], event["detail"]["found"]) == (first, answer.json["found"]), event
+
+
+def test_the_account_of_another_where_refresh_tokens_are_replaced(place):
+    """The one that was given is spent: what came of it waits for an administrator's word."""
+    connection = place.connect("sim_strict")
+    grant = issued(connection, user="somebody@else.example")
+    answer = override(connection, refresh_token=grant["refresh_token"])
+    answer.problem(409, "account_changed")
+    assert "kept for 10 minutes" in answer.json["detail"] and place.answers_spooled() == 0
+    connection.whole(generation=1)
+    body = {"provider": connection.provider, "acceptAccount": answer.json["found"], "reason": "it moved"}
+    taken = connection.stack.api("POST", f"/api/oauth/accept-account/{connection.id}", body)
+    assert taken.status == 200 and taken.json["generation"] == 2, taken
+    assert [(e["generation"], e["reason"]) for e in connection.events("token.override")] == [(2, "it moved")]
+    place.make_due(connection)
+    place.refresh(*connection.only)
+    connection.whole(generation=3)
 
 
 def test_the_first_account_is_pinned(place):

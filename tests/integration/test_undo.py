@@ -367,6 +367,16 @@ def test_the_command(place):
     assert again.returncode == 1 and "No token of an earlier grant" in again.stderr and not again.stdout, again
 
 
+def test_the_command_where_refresh_tokens_are_replaced(place):
+    connection = place.connect(ROTATING)
+    replace(connection, 2)
+    place.stack.ctl("undo", connection.id, connection.provider, "--reason", REASON)
+    connection.whole(generation=3)
+    assert place.spooled() == []
+    connection.renews()
+    unspent(connection)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

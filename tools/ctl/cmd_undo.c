@@ -1,6 +1,7 @@
 /* undo: back to the grant that was there before. */
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
+#include "custody/renew.h"
 #include "custody/undo.h"
 
 #include <inttypes.h>
@@ -26,6 +27,19 @@ static void show(struct ctl *ctl, const struct custody_undoing *done)
 	jout_end_object(j);
 }
 
+/* With a spool, for an answer that must not be lost. */
+static enum err undo(struct ctl *ctl, struct custody_undoing *asked)
+{
+	enum err err = ERR_NO_MEMORY;
+
+	ctl->c.renewer = custody_renewer_new(&ctl->c, 1);
+	if (ctl->c.renewer)
+		err = custody_undo(ctl->w, &ctl->c, asked);
+	custody_renewer_free(ctl->c.renewer);
+	ctl->c.renewer = NULL;
+	return err;
+}
+
 enum err ctl_cmd_undo(struct ctl *ctl)
 {
 	struct custody_undoing asked = {.client = ctl->args->positionals[0],
@@ -39,7 +53,7 @@ enum err ctl_cmd_undo(struct ctl *ctl)
 	if (!err && !asked.reason[strspn(asked.reason, " ")])
 		err = ctl_bad_option(ctl, CTL_OPT_REASON, asked.reason, "says nothing");
 	if (!err)
-		err = custody_undo(ctl->w, &ctl->c, &asked);
+		err = undo(ctl, &asked);
 	if (err == ERR_CLIENT_UNKNOWN)
 		return ctl_no_client(ctl, "CLIENT", asked.client);
 	if (!err)

@@ -164,7 +164,7 @@ const struct ctl_command ctl_commands[] = {
 		.most = 2,
 		.needs = CTL_NEED_CONF | CTL_NEED_PROVIDERS | CTL_NEED_WORKER,
 		.rings = VAULT_RING_BIT(VAULT_RING_TOKEN) | VAULT_RING_BIT(VAULT_RING_APP) |
-			 VAULT_RING_BIT(VAULT_RING_COPY),
+			 VAULT_RING_BIT(VAULT_RING_COPY) | VAULT_RING_BIT(VAULT_RING_SPOOL),
 		.run = ctl_cmd_undo},
 	{.name = "version",
 		.usage = "",
