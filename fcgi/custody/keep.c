@@ -198,6 +198,8 @@ static enum err write_intent(
 	err = vault_spool_reserve(w, k->spool, &k->key, intent, &k->slot);
 	if (err)
 		k->spool = NULL;
+	if (err == ERR_CONFLICT)
+		return work_cause(w, ERR_IO, "what was left behind takes all slots of the spool");
 	return err ? err : vault_spool_sync(w, k->spool);
 }
 
@@ -212,6 +214,12 @@ enum err custody_keep_begin(struct work *w, const struct custody *c,
 	if (!trial->refresh || trial->provider->rotation == OAUTH_ROTATION_NEVER || !c->renewer)
 		return ERR_OK;
 	err = custody_recover(w, c, &recovered);
+	if (err && !custody_engine_is_away(err)) { /* somebody else's remains are no reason */
+		log_event(LOG_WARN, "recovery.failed", LOG_TEXT("error", err_slug(err)),
+			LOG_TEXT("why", w->cause));
+		work_forgive(w);
+		err = ERR_OK;
+	}
 	if (!err && trial->connection_id)
 		err = store_renewal_left(w, c->db, trial->connection_id, &left);
 	if (!err)

@@ -17,8 +17,7 @@ struct custody_keeping {
 /*
  * Makes ready to try: where the provider may replace the refresh token, the place for its answer is
  * taken and durable before it is asked, after what a crash left was settled. custody_keep_end() is
- * due in any case. Returns: ERR_IO, ERR_CONFLICT (no slot), ERR_KEY_UNKNOWN and the database's
- * errors.
+ * due in any case. Returns: ERR_IO (also: no slot), ERR_KEY_UNKNOWN and the database's errors.
  */
 enum err custody_keep_begin(struct work *w, const struct custody *c,
 	const struct custody_trial *trial, struct custody_keeping *keeping) MUST_CHECK;
