@@ -15,7 +15,6 @@ from rows import laid_out
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 FINGERPRINT = re.compile("[0-9a-f]{40}")
-OTHER = "somebody-else@example.com"
 SCOPE = "%2CAaaServer.profile.READ"
 
 
@@ -37,8 +36,13 @@ def held(tenant):
     return tenant.stack.sql(query, one(tenant, "id")[0])
 
 
-def flow(tenant, user=OTHER, accept="application/json", **more):
-    return tenant.callback(tenant.consent(tenant.begin(), user=user, **more), accept=accept)
+def other(tenant):
+    """Somebody else's account, which one can tell was let in for this client."""
+    return f"{tenant.id}.other@example.com"
+
+
+def flow(tenant, user=None, accept="application/json", **more):
+    return tenant.callback(tenant.consent(tenant.begin(), user=user or other(tenant), **more), accept=accept)
 
 
 def accept(tenant, found, key="", **more):
@@ -97,7 +101,7 @@ def test_the_account_is_nowhere_in_clear(tenant):
     flow(tenant)
     assert tenant.sim.probe(tenant.issued()[-1], "/oauth/user/info").json["ZUID"] == int(number)
     seen = [str(tenant.stack.tables()), str(tenant.stack.audit())] + [path.read_text(errors="replace") for path in tenant.stack.log_files()]
-    for word in (number, str(zuid(OTHER, "us"))):
+    for word in (number, str(zuid(other(tenant), "us"))):
         assert not any(word in text for text in seen)
 
 
@@ -142,7 +146,7 @@ def test_another_account_changes_nothing(connected, way):
     if way == "emergency":
         begun = tenant.stack.api("POST", "/api/zoho/emergency-reauth", {"clientId": tenant.id}).json
         url, incident = begun["auth_url"], begun["incidentId"]
-    target, still = tenant.consent(url, user=OTHER), Still(tenant)
+    target, still = tenant.consent(url, user=other(tenant)), Still(tenant)
     found = refused(tenant, tenant.callback(target))
     still.check()
     assert held(tenant) == [(True, "account_changed")]
@@ -183,7 +187,7 @@ def test_a_page_says_what_to_do(connected):
 def test_what_is_kept_is_sealed_and_served_to_nobody(connected):
     before = connected.token().json["access_token"]
     flow(connected)
-    theirs = [row["value"] for row in connected.sim.ledger(connected.app_id)["tokens"] if row["user"] == OTHER]
+    theirs = [row["value"] for row in connected.sim.ledger(connected.app_id)["tokens"] if row["user"] == other(connected)]
     assert len(theirs) == 2
     dump = str(connected.stack.tables())
     for value in theirs:
@@ -199,7 +203,7 @@ def test_accepted(connected):
     tenant = connected
     begun = tenant.stack.api("POST", "/api/zoho/emergency-reauth", {"clientId": tenant.id}).json
     before = pinned(tenant)
-    found = refused(tenant, tenant.callback(tenant.consent(begun["auth_url"], user=OTHER)))
+    found = refused(tenant, tenant.callback(tenant.consent(begun["auth_url"], user=other(tenant))))
     calls = len(tenant.calls())
     answer = accept(tenant, found, reason="they moved")
     assert answer.status == 200 and answer.json == {
@@ -209,7 +213,7 @@ def test_accepted(connected):
     assert tenant.calls()[calls:] == [], "proved when it came"
     assert pinned(tenant) == found and held(tenant) == [(False, "account_changed")]
     token = tenant.token().json
-    theirs = [row["value"] for row in tenant.sim.ledger(tenant.app_id)["tokens"] if row["user"] == OTHER and row["kind"] == "access"]
+    theirs = [row["value"] for row in tenant.sim.ledger(tenant.app_id)["tokens"] if row["user"] == other(tenant) and row["kind"] == "access"]
     assert token["access_token"] == theirs[-1] and token["generation"] == 2
     actor = "key:" + tenant.stack.key.split("_")[1]
     (event,) = events(tenant, "connection.account_changed")
@@ -328,8 +332,7 @@ def test_another_token_ends_the_waiting(connected):
 
 def test_two_administrators(connected):
     """However it falls, one of them wins, once, and the other is told."""
-    for _ in range(4):
-        user = OTHER if pinned(connected) != pinned_of(connected, OTHER) else connected.user
+    for user in 2 * (other(connected), connected.user):
         found, generation = refused(connected, flow(connected, user=user)), connected.token().json["generation"]
         answers = []
         callers = [threading.Thread(target=lambda: answers.append(accept(connected, found))) for _ in range(4)]
@@ -340,16 +343,6 @@ def test_two_administrators(connected):
         assert sorted(answer.status for answer in answers)[0] == 200
         assert {answer.status for answer in answers} <= {200, 404, 409} and [answer.status for answer in answers].count(200) == 1
         assert connected.token().json["generation"] == generation + 1
-
-
-def pinned_of(tenant, user):
-    """The fingerprint of another account, as a client of its own pins it."""
-    seen = getattr(pinned_of, "seen", None)
-    if seen is None:
-        other = Tenant(tenant.stack, tenant.sim)
-        other.connect(user=user)
-        seen = pinned_of.seen = pinned(other)
-    return seen
 
 
 def test_a_crash_does_not_lose_what_is_kept(connected):
@@ -402,7 +395,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_bound_and_not_told(connected, name):
     """No outage lets another account in; nor the own one."""
-    for user in (OTHER, connected.user):
+    for user in (other(connected), connected.user):
         target, still = connected.consent(connected.begin(), user=user), Still(connected)
         connected.sim.control("faults", {"at": "identity"} | FAULTS[name])
         answer = connected.callback(target)
@@ -455,7 +448,7 @@ def test_a_renewal_asks_nothing_and_leaves_the_pin(connected):
     then; but the connection stays bound, so that the next authorization is compared with the account it began with."""
     tenant, before = connected, pinned(connected)
     tenant.sim.client("1000.STRANGER")
-    [stranger] = tenant.sim.issue(client_id="1000.STRANGER", user=OTHER)
+    [stranger] = tenant.sim.issue(client_id="1000.STRANGER", user=other(tenant))
     tenant.sim.control("faults", {"at": "token", "mode": "override", "fields": {"access_token": stranger["access_token"]}})
     calls = len(tenant.calls())
     renewed = tenant.stack.api("POST", f"/api/oauth/refresh/{tenant.id}", {"provider": "zoho_crm"})
