@@ -28,7 +28,8 @@ grant select, insert (client_id, provider), update (app_id, datacenter, api_doma
 	on vestal.connection to vestal_worker;
 grant select, insert, delete, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_worker;
-grant select, insert, update (spent, restored_as) on vestal.token_history to vestal_worker;
+grant select, insert, update (spent, restored_as, revocation, revoke_due_at, revoke_tries) on vestal.token_history
+	to vestal_worker;
 grant select, insert, update (ended_at, outcome, held_sealed, held_until, held_asked_at)
 	on vestal.authorization_attempt to vestal_worker;
 grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
@@ -47,7 +48,7 @@ grant select, update (api_domain, scope, account_fingerprint, last_generation, s
 	on vestal.connection to vestal_refresher;
 grant select, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_refresher;
-grant select (connection_id, generation, ended_at), delete on vestal.token_history to vestal_refresher;
+grant select, insert, delete, update (revocation, revoke_due_at, revoke_tries) on vestal.token_history to vestal_refresher;
 grant select, insert, delete, update (ended_at, exit_code, counts, error) on vestal.refresh_run to vestal_refresher;
 grant select, delete, update (ended_at, outcome, held_sealed) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "custody/token.h"
+#include "store/revocation.h"
 
 /* --- tokens ---------------------------------------------------------------------------------- */
 
@@ -57,13 +58,30 @@ static enum err rows_of(struct work *w, const struct custody *c,
 	return err;
 }
 
+/* After the commit, because what that waited for may have been the removal of the token. */
+static enum err revoke_stray(struct work *w, const struct custody *c,
+	const struct custody_fresh *fresh, enum store_settled settled)
+{
+	struct store_renewed row;
+	enum err err;
+
+	if (settled != STORE_SUPERSEDED)
+		return ERR_OK;
+	err = row_of(w, c, fresh, &row);
+	return err ? err : store_revocation_stray(w, c->db, &row);
+}
+
 enum err custody_settle_fresh(struct work *w, const struct custody *c,
 	const struct custody_fresh *const *fresh, size_t n, enum store_settled *settled)
 {
-	struct store_renewed rows[CUSTODY_SETTLE_MAX];
+	struct store_renewed *rows = work_alloc(w, (n + 1) * sizeof(*rows));
 	enum err err = rows_of(w, c, fresh, n, rows);
 
-	return err ? err : store_renewal_renewed(w, c->db, rows, n, settled);
+	if (!err)
+		err = store_renewal_renewed(w, c->db, rows, n, settled);
+	for (size_t i = 0; !err && i < n; i++)
+		err = revoke_stray(w, c, fresh[i], settled[i]);
+	return err;
 }
 
 enum err custody_settle_send(struct work *w, const struct custody *c,
@@ -99,6 +117,8 @@ enum err custody_settle_fetch(
 		if (!err)
 			jobs[i]->settled = settled[i];
 	}
+	for (size_t i = 0; !err && i < n; i++)
+		err = revoke_stray(w, c, &jobs[i]->fresh, settled[i]);
 	return err;
 }
 

@@ -132,6 +132,17 @@ enum err custody_trouble_resolve(
 	return err;
 }
 
+enum err custody_trouble_close(struct work *w, struct store_db *db,
+	const struct custody_mended *mended, int64_t *incident_id)
+{
+	struct store_resolved closed = {.connection_id = mended->connection_id};
+	enum err err =
+		store_incident_close(w, db, mended->connection_id, &closed.id, &closed.recovery_s);
+
+	*incident_id = closed.id;
+	return err || !closed.id ? err : tell_resolved(w, db, mended, &closed);
+}
+
 /* --- a gate's --------------------------------------------------------------------------------- */
 
 static struct story story_of(const struct custody_gate_trouble *trouble, int64_t incident_id)

@@ -30,6 +30,13 @@ struct custody_mended {
 enum err custody_trouble_resolve(struct work *w, struct store_db *db,
 	const struct custody_mended *mended, size_t n) MUST_CHECK;
 
+/*
+ * Ends the open incident, if there is one, whatever became of the connection, because what it was
+ * about is not there any more; *incident_id 0: there was none. Within a transaction.
+ */
+enum err custody_trouble_close(struct work *w, struct store_db *db,
+	const struct custody_mended *mended, int64_t *incident_id) MUST_CHECK;
+
 /* Trouble of a provider's data centre, or of an app's credentials, and so of everybody behind it.
  */
 struct custody_gate_trouble {

@@ -49,18 +49,30 @@ enum err store_incident_resolve(struct work *w, struct store_db *db, const int64
 	return ERR_OK;
 }
 
-enum err store_incident_resolve_gate(
-	struct work *w, struct store_db *db, int64_t gate_id, int64_t *id, int64_t *recovery_s)
+static enum err end_one(struct work *w, struct store_db *db, enum stmt stmt, int64_t object_id,
+	int64_t *id, int64_t *recovery_s)
 {
 	struct store_rows *rows = NULL;
-	enum err err = store_run(w, db, STMT_INCIDENT_RESOLVE_GATE, &rows, store_int(gate_id),
-		store_text(w->origin.actor));
+	enum err err =
+		store_run(w, db, stmt, &rows, store_int(object_id), store_text(w->origin.actor));
 
 	if (err)
 		return err;
 	*id = store_count(rows) ? store_get_int(rows, 0, 0) : 0;
 	*recovery_s = store_count(rows) ? store_get_int(rows, 0, 1) : 0;
 	return ERR_OK;
+}
+
+enum err store_incident_close(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t *id, int64_t *recovery_s)
+{
+	return end_one(w, db, STMT_INCIDENT_CLOSE, connection_id, id, recovery_s);
+}
+
+enum err store_incident_resolve_gate(
+	struct work *w, struct store_db *db, int64_t gate_id, int64_t *id, int64_t *recovery_s)
+{
+	return end_one(w, db, STMT_INCIDENT_RESOLVE_GATE, gate_id, id, recovery_s);
 }
 
 enum err store_incident_tell(struct work *w, struct store_db *db, int64_t incident_id,

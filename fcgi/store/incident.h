@@ -25,6 +25,10 @@ struct store_resolved {
 enum err store_incident_resolve(struct work *w, struct store_db *db, const int64_t *connection_ids,
 	size_t n, struct store_resolved *resolved, size_t *count) MUST_CHECK;
 
+/* Ends a connection's open incident whatever its state; *id 0: there was none. */
+enum err store_incident_close(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t *id, int64_t *recovery_s) MUST_CHECK;
+
 /* Resolves a gate's open incident; *id 0: there was none. */
 enum err store_incident_resolve_gate(struct work *w, struct store_db *db, int64_t gate_id,
 	int64_t *id, int64_t *recovery_s) MUST_CHECK;

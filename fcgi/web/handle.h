@@ -13,6 +13,7 @@ enum err web_handle_emergency(struct web_request *r) MUST_CHECK;
 enum err web_handle_health(struct web_request *r) MUST_CHECK;
 enum err web_handle_healthz(struct web_request *r) MUST_CHECK;
 enum err web_handle_readyz(struct web_request *r) MUST_CHECK;
+enum err web_handle_remove(struct web_request *r) MUST_CHECK;
 enum err web_handle_reauthorize(struct web_request *r) MUST_CHECK;
 enum err web_handle_override(struct web_request *r) MUST_CHECK;
 enum err web_handle_refresh(struct web_request *r) MUST_CHECK;

@@ -81,6 +81,8 @@ static const struct web_field health_fields[] = {
 static const struct web_field token_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_QUERY, 1),
 	{"min_ttl", WEB_TYPE_INT, WEB_IN_QUERY, 0, 0, 31622400}, {0}};
 
+static const struct web_field remove_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_QUERY, 1), {0}};
+
 static const struct web_field rejected_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_BODY, 1),
 	{"generation", WEB_TYPE_INT, WEB_IN_BODY, 1, 1, 9007199254740991}, {0}};
 
@@ -115,6 +117,8 @@ const struct web_route web_routes[] = {
 		WEB_POOL_FAST, 0, 0, token_fields},
 	{"POST", "/api/oauth/token/:clientId/rejected", web_handle_rejected, ADMIN_SERVICE,
 		WEB_POOL_PROVIDER, 0, 0, rejected_fields},
+	{"DELETE", "/api/oauth/token/:clientId", web_handle_remove, ADMIN, WEB_POOL_PROVIDER, 0, 0,
+		remove_fields},
 	{"GET", "/api/oauth/clients", web_handle_clients, ADMIN, WEB_POOL_FAST, 1, 0, no_fields},
 	{"PUT", "/api/oauth/clients/:clientId", web_handle_client_put, ADMIN, WEB_POOL_FAST, 0, 0,
 		client_put_fields},

@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", TOKEN + "?provider=zoho_crm", "admin service", None),
     ("GET", CLIENTS, "admin", None),
     ("HEAD", CLIENTS, "admin", None),
+    ("DELETE", TOKEN + "?provider=zoho_calendar", "admin", None),
     ("PUT", CLIENT, "admin", {"providers": ["zoho_crm"]}),
 ]
 ROLES = ("admin", "operator", "auditor", "service")
@@ -325,7 +326,7 @@ def test_unknown_path(stack, path):
 
 
 METHODS = [  # path, what Allow says
-    (AUTHORIZE, "GET"), (CALLBACK, "GET"), (REAUTHORIZE, "POST"), (EMERGENCY, "POST, GET"), (HEALTH, "GET, HEAD"), (TOKEN, "GET"),
+    (AUTHORIZE, "GET"), (CALLBACK, "GET"), (REAUTHORIZE, "POST"), (EMERGENCY, "POST, GET"), (HEALTH, "GET, HEAD"), (TOKEN, "GET, DELETE"),
     (CLIENTS, "GET, HEAD"), (CLIENT, "PUT"), ("/healthz", "GET, HEAD"), ("/readyz", "GET, HEAD"),
 ]  # fmt: skip
 

@@ -40,7 +40,7 @@ MATRIX = {
                                last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at
                                account_fingerprint {LEASE})
         token                  select insert delete update({RENEWED})
-        token_history          select insert update(spent restored_as)
+        token_history          select insert update(spent restored_as revocation revoke_due_at revoke_tries)
         authorization_attempt  select insert update(ended_at outcome held_sealed held_until held_asked_at)
         incident               select insert update(state cause acknowledged_at acknowledged_by resolved_at resolved_by)
         outbox                 select(message_id) insert
@@ -58,7 +58,7 @@ MATRIX = {
                                last_error_at last_refreshed_at last_proved_at next_refresh_at overdue_at copy_generation
                                environment_generation account_fingerprint {LEASE})
         token                  select update({RENEWED})
-        token_history          select(connection_id generation ended_at) delete
+        token_history          select insert delete update(revocation revoke_due_at revoke_tries)
         refresh_run            select insert delete update(ended_at exit_code counts error)
         provider_state         {GATE}
         authorization_attempt  select delete update(ended_at outcome held_sealed)

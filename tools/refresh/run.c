@@ -20,7 +20,8 @@
 #define KEEP_ATTEMPTS_DAYS 90
 #define SWEEP_MOST 1000
 #define FLOW_LEAST_S 600
-#define FLOW_CALLS 4 /* a callback asks a provider three times at most */
+#define REVOKE_MS 10000 /* renewals do not wait longer for what was removed */
+#define FLOW_CALLS 4    /* a callback asks a provider three times at most */
 
 struct run {
 	struct work *w;
@@ -96,6 +97,18 @@ static enum err recover(struct run *r)
 	enum err err = note(r, "recovery", custody_recover(r->w, r->c, &r->result->recovered));
 
 	return err == ERR_IO ? ERR_OK : err;
+}
+
+/* What was removed harms no renewal, whatever becomes of it. */
+static void revoke_removed(struct run *r)
+{
+	int64_t until_ms = clock_monotonic_ms() + REVOKE_MS;
+
+	if (until_ms > r->renewals.deadline_ms)
+		until_ms = r->renewals.deadline_ms;
+	note(r, "revocation",
+		custody_revoke_pending(
+			r->w, r->c, until_ms, r->renewals.stop, &r->result->revoked));
 }
 
 static enum err renew(struct run *r)
@@ -227,6 +240,8 @@ void refresh_run(struct work *w, const struct custody *c, const struct refresh_o
 	err = note(&r, "database", begin(&r));
 	if (!err)
 		err = recover(&r);
+	if (!err)
+		revoke_removed(&r);
 	if (!err)
 		err = renew(&r);
 	if (!err)

@@ -78,6 +78,20 @@ static void recovered_rows(struct ctl_table *table, const struct custody_recover
 			"could not be settled now");
 }
 
+/* Rare enough to be told only where there is something to tell. */
+static void revoked_rows(struct ctl_table *table, const struct custody_revoked *revoked)
+{
+	if (revoked->accepted + revoked->gone)
+		row(table, CTL_GOOD, "revoked", (int64_t)(revoked->accepted + revoked->gone),
+			"removed tokens that have ended at their provider");
+	if (revoked->unconfirmed)
+		row(table, CTL_DOUBTFUL, "not confirmed", (int64_t)revoked->unconfirmed,
+			"removed tokens that the provider may still take");
+	if (revoked->pending)
+		row(table, CTL_DOUBTFUL, "to be revoked", (int64_t)revoked->pending,
+			"removed tokens whose provider could not be asked");
+}
+
 void refresh_summary_table(struct ctl_out *out, const struct refresh_result *result)
 {
 	static const char *const heads[] = {"OUTCOME", "CONNECTIONS", "MEANING", NULL};
@@ -92,6 +106,7 @@ void refresh_summary_table(struct ctl_out *out, const struct refresh_result *res
 	row(&table, CTL_DOUBTFUL, "stores behind", (int64_t)result->behind,
 		"copies and environment files that the next run mends");
 	recovered_rows(&table, &result->recovered);
+	revoked_rows(&table, &result->revoked);
 	if (result->is_need_known)
 		row(&table, CTL_BAD, "needs a person", result->need.total,
 			need_words(w, &result->need));
@@ -121,6 +136,12 @@ static void put_rest(struct jout *j, const struct refresh_result *result)
 	jout_int(j, "ambiguous", (int64_t)recovered->ambiguous);
 	jout_int(j, "released", (int64_t)recovered->released);
 	jout_int(j, "left", (int64_t)recovered->left);
+	jout_end_object(j);
+	jout_object(j, "revocations");
+	jout_int(j, "accepted", (int64_t)result->revoked.accepted);
+	jout_int(j, "gone", (int64_t)result->revoked.gone);
+	jout_int(j, "unconfirmed", (int64_t)result->revoked.unconfirmed);
+	jout_int(j, "pending", (int64_t)result->revoked.pending);
 	jout_end_object(j);
 	jout_int(j, "renewalMs", result->renewal_ms);
 	jout_object(j, "stores");

@@ -7,6 +7,7 @@
 #include "ctl/out.h"
 #include "custody/recover.h"
 #include "custody/renew.h"
+#include "custody/revoke.h"
 #include "store/report.h"
 
 #define REFRESH_EXIT_NEED_PERSON 2
@@ -21,6 +22,7 @@ struct refresh_result {
 	size_t distributed,
 		behind; /* connections whose other stores were, or could not be, mended */
 	struct custody_recovered recovered;
+	struct custody_revoked revoked;
 	struct store_need need;
 	int is_need_known;
 	int is_cut_short;

@@ -27,6 +27,17 @@ enum err custody_recover(
 	return fake.recover_err ? work_cause(w, fake.recover_err, "played") : ERR_OK;
 }
 
+enum err custody_revoke_pending(struct work *w, const struct custody *c, int64_t until_ms,
+	const volatile sig_atomic_t *stop, struct custody_revoked *revoked)
+{
+	(void)c;
+	(void)stop;
+	fake.revoke_count++;
+	fake.revoke_until_ms = until_ms;
+	*revoked = fake.revoked;
+	return fake.revoke_err ? work_cause(w, fake.revoke_err, "played") : ERR_OK;
+}
+
 enum err custody_renew_run(struct work *w, const struct custody *c, struct custody_run *run)
 {
 	(void)c;

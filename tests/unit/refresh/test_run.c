@@ -62,9 +62,11 @@ static void all_is_done_in_order(void **state)
 	fake->distributed = 2;
 	fake->not_distributed = 1;
 	fake->recovered.stored = 4;
+	fake->revoked.accepted = 5;
 	result = run_due(*state);
 	assert_int_equal(result.err, ERR_OK);
 	assert_int_equal(fake->recover_count, 1);
+	assert_int_equal(fake->revoke_count, 1);
 	assert_int_equal(fake->renew_count, 1);
 	assert_int_equal(fake_db_total(), UNIT_COUNT(order));
 	for (size_t i = 0; i < UNIT_COUNT(order); i++)
@@ -77,6 +79,8 @@ static void all_is_done_in_order(void **state)
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "{\"due\":3,\"renewed\":2,");
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "\"dead\":1,");
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "\"stored\":4,");
+	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3),
+		"\"revocations\":{\"accepted\":5,\"gone\":0,\"unconfirmed\":0,\"pending\":0}");
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3),
 		"\"stores\":{\"distributed\":2,\"behind\":1}");
 	unit_same("error", fake_db_param(STMT_RUN_END, 0, 4), NULL);
@@ -162,6 +166,20 @@ static void a_failed_run_writes_its_end(void **state)
 	unit_same("error", fake_db_param(STMT_RUN_END, 0, 4), "database_unavailable");
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "\"renewed\":2,");
 	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "\"needPerson\":null");
+}
+
+/* What was removed harms no renewal; and nothing of it begins when the run is to end at once. */
+static void a_revocation_that_fails_stops_no_renewal(void **state)
+{
+	struct fake_engine *fake = lay_down("0");
+	struct refresh_result result;
+
+	fake->revoke_err = ERR_DB;
+	result = run(*state, &(struct refresh_options){.mode = REFRESH_DUE, .deadline_s = 9}, NULL);
+	assert_int_equal(fake->renew_count, 1);
+	assert_int_equal(fake->revoke_until_ms, 1000 + 9000);
+	assert_int_equal(result.err, ERR_DB);
+	unit_holds("why", result.why, "revocation: ");
 }
 
 /* A spool that cannot be settled holds up its own connections, not all of them. */
@@ -299,6 +317,7 @@ int main(void)
 		SERVICE_TEST(a_person_is_needed),
 		SERVICE_TEST(a_run_that_is_stopped_says_so),
 		SERVICE_TEST(a_failed_run_writes_its_end),
+		SERVICE_TEST(a_revocation_that_fails_stops_no_renewal),
 		SERVICE_TEST(a_spool_that_cannot_be_settled_stops_no_renewal),
 		SERVICE_TEST(a_database_that_goes_away_in_recovery_does),
 		SERVICE_TEST(without_a_row_there_is_no_run),

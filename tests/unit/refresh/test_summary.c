@@ -15,6 +15,7 @@ static const struct refresh_result sample = {.id = 7,
 	.distributed = 6,
 	.behind = 2,
 	.recovered = {.spools = 1, .stored = 4, .released = 3},
+	.revoked = {.accepted = 1, .gone = 1},
 	.need = {.total = 3, .reauthorize = 2, .fix_app = 1},
 	.is_need_known = 1};
 
@@ -75,6 +76,8 @@ static void the_table_tells_it_all(void **state)
 	unit_lacks("an outcome of other callers", table, "not_needed");
 	unit_holds("stores", table, "\nstores behind   2  ");
 	unit_holds("recovered", table, "\nrecovered       4  ");
+	unit_holds("revoked", table, "\nrevoked         2  ");
+	unit_lacks("nothing unconfirmed", table, "not confirmed");
 	unit_lacks("nothing lost", table, "answers lost");
 	unit_lacks("nothing left", table, "left in spool");
 	unit_holds("person", table,
@@ -90,12 +93,16 @@ static void the_table_tells_what_is_unusual(void **state)
 
 	result.recovered.ambiguous = 1;
 	result.recovered.left = 2;
+	result.revoked.unconfirmed = 3;
+	result.revoked.pending = 4;
 	result.counts[CUSTODY_NOT_NEEDED] = 1;
 	result.need = (struct store_need){0};
 	result.is_cut_short = 1;
 	table = table_of(*state, &result);
 	unit_holds("lost", table, "\nanswers lost    1  ");
 	unit_holds("left", table, "\nleft in spool   2  ");
+	unit_holds("not confirmed", table, "\nnot confirmed   3  ");
+	unit_holds("to be revoked", table, "\nto be revoked   4  ");
 	unit_holds("not needed", table, "\nnot_needed      1  ");
 	unit_holds("nobody", table, "\nneeds a person  0            nothing is wrong");
 	unit_holds(
@@ -127,8 +134,9 @@ static void the_document_tells_it_all(void **state)
 		"\"retry\":0,\"refused\":0,\"dead\":3,\"ambiguous\":0,\"app\":0,\"unreadable\":0,"
 		"\"superseded\":0,\"busy\":0,\"not_needed\":0},\"needPerson\":{\"total\":3,"
 		"\"reauthorize\":2,\"fixApp\":1,\"investigate\":0},\"recovered\":{\"spools\":1,"
-		"\"stored\":4,\"ambiguous\":0,\"released\":3,\"left\":0},\"renewalMs\":0,"
-		"\"stores\":{"
+		"\"stored\":4,\"ambiguous\":0,\"released\":3,\"left\":0},\"revocations\":{"
+		"\"accepted\":1,\"gone\":1,\"unconfirmed\":0,\"pending\":0},"
+		"\"renewalMs\":0,\"stores\":{"
 		"\"distributed\":6,"
 		"\"behind\":2},\"cutShort\":false}");
 }
@@ -157,7 +165,8 @@ static void the_row_keeps_the_counts(void **state)
 		"\"ambiguous\":0,\"app\":0,\"unreadable\":0,\"superseded\":0,\"busy\":0,"
 		"\"not_needed\":0,\"needPerson\":{\"total\":3,\"reauthorize\":2,\"fixApp\":1,"
 		"\"investigate\":0},\"recovered\":{\"spools\":1,\"stored\":4,\"ambiguous\":0,"
-		"\"released\":3,\"left\":0},\"renewalMs\":0,\"stores\":{\"distributed\":6,"
+		"\"released\":3,\"left\":0},\"revocations\":{\"accepted\":1,\"gone\":1,"
+		"\"unconfirmed\":0,\"pending\":0},\"renewalMs\":0,\"stores\":{\"distributed\":6,"
 		"\"behind\":2},"
 		"\"cutShort\":false}");
 }
