@@ -159,6 +159,7 @@ static enum err grant(struct work *w, struct store_db *db, const struct custody_
 		.renew_before_s = asked->provider->renew_before_s,
 		.refresh_period_s = refresh_period_s,
 		.account = account,
+		.is_passive = asked->is_passive,
 	};
 
 	return store_connection_granted(w, db, asked->connection_id, &grant);

@@ -20,6 +20,7 @@ struct custody_acceptance {
 	int64_t attempt_id;      /* the flow that ends with it; 0: none */
 	int64_t asked_ms; /* monotonic: before the provider was asked; life counts from there */
 	int is_all;       /* no refresh token of before is kept: what was proved is all there is */
+	int is_passive;   /* its old owner still renews it */
 	int is_mint;      /* a refresh brought it, which counts for the provider's quota */
 	const struct secret
 		*spent;     /* the refresh token that the provider took for another; or NULL */

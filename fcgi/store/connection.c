@@ -74,12 +74,24 @@ enum err store_connection_granted(
 		store_text(grant->api_domain), store_text(grant->scope),
 		store_text(grant->kept_json), store_int(grant->generation),
 		store_text(grant->cause), store_int(grant->renew_before_s),
-		store_int(grant->refresh_period_s), store_text(grant->account));
+		store_int(grant->refresh_period_s), store_text(grant->account),
+		store_bool(grant->is_passive));
 }
 
 enum err store_connection_pin(struct work *w, struct store_db *db, int64_t id, const char *account)
 {
 	return store_run(w, db, STMT_CONNECTION_PIN, NULL, store_int(id), store_text(account));
+}
+
+enum err store_connection_activate(struct work *w, struct store_db *db, int64_t id,
+	int64_t renew_before_s, int64_t refresh_period_s, int64_t *generation)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_CONNECTION_ACTIVATE, &rows, store_int(id),
+		store_int(renew_before_s), store_int(refresh_period_s));
+
+	*generation = !err && store_count(rows) ? store_get_int(rows, 0, 0) : 0;
+	return err;
 }
 
 enum err store_connection_emptied(

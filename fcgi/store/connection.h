@@ -17,6 +17,7 @@ struct store_grant {
 	const char *kept_json, *cause;
 	int64_t renew_before_s, refresh_period_s;
 	const char *account; /* the fingerprint it is bound to from now on; NULL: as it is */
+	int is_passive;      /* somebody else renews it */
 };
 
 /* The connection, made when it is not there. */
@@ -49,6 +50,13 @@ enum err store_connection_granted(struct work *w, struct store_db *db, int64_t i
 /* Binds it to the account of that fingerprint. Under store_connection_lock(). */
 enum err store_connection_pin(
 	struct work *w, struct store_db *db, int64_t id, const char *account) MUST_CHECK;
+
+/*
+ * A passive connection is renewed here from now on. *generation: of its token; 0: it holds none, or
+ * is not passive. Under store_connection_lock().
+ */
+enum err store_connection_activate(struct work *w, struct store_db *db, int64_t id,
+	int64_t renew_before_s, int64_t refresh_period_s, int64_t *generation) MUST_CHECK;
 
 /* The connection holds no token any more. */
 enum err store_connection_emptied(

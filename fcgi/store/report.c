@@ -165,3 +165,19 @@ enum err store_report_need_person(struct work *w, struct store_db *db, const cha
 			.investigate = store_get_int(rows, 0, 3)};
 	return err;
 }
+
+enum err store_report_need_link(
+	struct work *w, struct store_db *db, struct store_needed **needed, size_t *n)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run_plain(w, db, STMT_REPORT_NEED_LINK, &rows);
+
+	if (err)
+		return err;
+	*n = (size_t)store_count(rows);
+	*needed = work_alloc(w, (*n + 1) * sizeof(**needed));
+	for (int i = 0; i < store_count(rows); i++)
+		(*needed)[i] = (struct store_needed){
+			store_get_text(rows, i, 0), store_get_text(rows, i, 1)};
+	return ERR_OK;
+}

@@ -48,4 +48,13 @@ struct store_need {
 enum err store_report_need_person(struct work *w, struct store_db *db, const char *client,
 	const char *provider, struct store_need *need) MUST_CHECK;
 
+/* A connection that only a new authorization mends. */
+struct store_needed {
+	const char *client, *provider;
+};
+
+/* All of them, in order. Owns: the work. */
+enum err store_report_need_link(
+	struct work *w, struct store_db *db, struct store_needed **needed, size_t *n) MUST_CHECK;
+
 #endif

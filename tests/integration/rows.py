@@ -100,7 +100,7 @@ class Session:
         self.run("token/put", connection, generation, b"access of a person", b"refresh of a person", f"fp-{generation}-person",
                  "fp-refresh", "Bearer", 3600, None, None, 0)  # fmt: skip
         self.run("connection/granted", connection, grant.get("app"), "us", None, None, "{}", generation, "none", 600, 300,
-                 grant.get("account"))  # fmt: skip
+                 grant.get("account"), False)  # fmt: skip
         self.run("token/announce", client, provider, generation)
         return generation
 

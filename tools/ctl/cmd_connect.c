@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
+#include "custody/import.h"
 #include "custody/onboard.h"
 #include "store/app.h"
 
@@ -70,5 +71,35 @@ enum err ctl_cmd_connect(struct ctl *ctl)
 	url = work_printf(ctl->w, "%.*s/api/oauth/authorize/%s?provider=%s",
 		(int)(n && base[n - 1] == '/' ? n - 1 : n), base, client, provider);
 	(ctl->out.is_json ? show_json : show_text)(ctl, client, provider, url, found);
+	return ERR_OK;
+}
+
+enum err ctl_cmd_activate(struct ctl *ctl)
+{
+	const char *client = ctl->args->positionals[0], *provider = ctl->args->positionals[1];
+	struct jout *j = &ctl->out.json;
+	const struct oauth_provider *known = NULL;
+	enum err err = ctl_check_client(ctl, client);
+
+	if (!err)
+		err = ctl_find_provider(ctl, provider, &known);
+	if (!err)
+		err = custody_import_activate(ctl->w, &ctl->c, client, provider);
+	if (err == ERR_CLIENT_UNKNOWN)
+		return ctl_no_client(ctl, "CLIENT", client);
+	if (err == ERR_CONNECTION_UNKNOWN)
+		return work_fail(ctl->w, err, "client %s is not connected to %s", client, provider);
+	if (err)
+		return err;
+	if (!ctl->out.is_json) {
+		buf_printf(
+			&ctl->out.text, "%s is renewed here from now on at %s\n", client, provider);
+		return ERR_OK;
+	}
+	jout_object(j, NULL);
+	jout_text(j, "clientId", client);
+	jout_text(j, "provider", provider);
+	jout_bool(j, "passive", 0);
+	jout_end_object(j);
 	return ERR_OK;
 }

@@ -9,7 +9,7 @@ static void show_overview(struct buf *text)
 {
 	buf_text(text, "usage: vestalctl COMMAND [ARGUMENT]... [--json]\n\n");
 	for (const struct ctl_command *row = ctl_commands; row->name; row++)
-		buf_printf(text, "  %-16s %s\n", row->name, row->help);
+		buf_printf(text, "  %-19s %s\n", row->name, row->help);
 	buf_text(text, "\nvestalctl help COMMAND shows its arguments.\n");
 }
 
@@ -56,7 +56,7 @@ enum err ctl_cmd_help(struct ctl *ctl)
 	}
 	for (const struct ctl_command *row = ctl_commands; row->name; row++)
 		if (text_starts(row->name, work_printf(ctl->w, "%s ", name))) {
-			buf_printf(text, "  %-16s %s\n", row->name, row->help);
+			buf_printf(text, "  %-19s %s\n", row->name, row->help);
 			found = 1;
 		}
 	return found ? ERR_OK : work_fail(ctl->w, ERR_USAGE, "%s is not a command", name);
