@@ -42,9 +42,13 @@ def definitions(folder, sim_port, oidc_port):
         "sim_never": {},
         "sim_grace": {"rotation": "always", "reuse_grace_s": GRACE_S},
         "sim_strict": {"rotation": "always"},
+        "sim_rfc": {"verdicts": [rule for rule in plain["verdicts"] if rule["at"] != "revoke"]},
+        "sim_unrevoked": {"revoke_url": None, "revoke": None},
+        "sim_noapp": {},
     }
     for name, changes in changed.items():
-        (folder / f"{name}.json").write_text(json.dumps(plain | {"name": name, "title": name} | changes, indent=1))
+        (folder / f"{name}.json").write_text(json.dumps(
+            {key: value for key, value in (plain | {"name": name, "title": name} | changes).items() if value is not None}, indent=1))
     issuer = f"http://127.0.0.1:{oidc_port}"
     oidc = {
         "name": OIDC, "allow_loopback_http": True, "issuer": issuer, "authorize_url": f"{issuer}/auth",

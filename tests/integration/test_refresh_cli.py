@@ -90,7 +90,7 @@ def test_one_document(place):
     done = place.refresh("--json", "--provider", "sim_quick", expect=2)
     told = done.json
     assert list(told) == ["runId", "mode", "dryRun", "host", "startedAt", "endedAt", "exitCode", "error", "due", "counts",
-                          "needPerson", "recovered", "renewalMs", "stores", "cutShort", "connections", "connectionsOmitted"]  # fmt: skip
+                          "needPerson", "recovered", "revocations", "renewalMs", "stores", "cutShort", "connections", "connectionsOmitted"]  # fmt: skip
     assert (told["mode"], told["dryRun"], told["exitCode"], told["error"], told["cutShort"]) == ("due", False, 2, None, False)
     assert list(told["counts"]) == OUTCOMES and told["counts"]["renewed"] >= 1 and told["counts"]["dead"] == 1
     assert told["due"] == sum(told["counts"].values()) == told["counts"]["renewed"] + len(told["connections"])
@@ -105,7 +105,7 @@ def test_one_document(place):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment)
     row = newest_run(place)
     assert row["id"] == told["runId"] and row["host"] == told["host"] and row["exit_code"] == 2 and row["has_ended"]
-    kept = {name: told[name] for name in ("due", "needPerson", "recovered", "renewalMs", "stores", "cutShort")} | told["counts"]
+    kept = {name: told[name] for name in ("due", "needPerson", "recovered", "revocations", "renewalMs", "stores", "cutShort")} | told["counts"]
     assert row["counts"] == kept and row["mode"] == "due" and row["error"] is None
 
 
