@@ -6,7 +6,7 @@ revoke all on all sequences in schema vestal from public, vestal_worker, vestal_
 revoke all on all functions in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
 revoke all on schema vestal from public;
 grant usage on schema vestal to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
-grant execute on function vestal.rfc3339(timestamptz), vestal.seconds_left(timestamptz) to public;
+grant execute on function vestal.rfc3339(timestamptz), vestal.seconds_left(timestamptz), vestal.in_a_week() to public;
 
 -- the schema's version
 grant select on vestal.schema_migration to vestal_worker, vestal_refresher, vestal_operator;
@@ -53,6 +53,10 @@ grant select, insert, delete, update (ended_at, exit_code, counts, error) on ves
 grant select, delete, update (ended_at, outcome, held_sealed) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;
 grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outbox to vestal_refresher;
+
+-- checks: what both find, and what may still live of grants that were replaced
+grant update (checked_at, found, found_at, found_generation) on vestal.connection to vestal_worker, vestal_refresher;
+grant select (connection_id, refresh_fingerprint, ended_by) on vestal.token_history to vestal_refresher, vestal_operator;
 
 -- operator: onboarding, callers, and a look at everything that is not sealed
 grant select, insert (id, name), update (name, removed_at) on vestal.client to vestal_operator;

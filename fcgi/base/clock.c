@@ -33,3 +33,18 @@ const char *clock_text(int64_t wall_ms, char text[CLOCK_TEXT_BYTES])
 	snprintf(text + n, CLOCK_TEXT_BYTES - n, ".%03dZ", (int)(wall_ms % 1000));
 	return text;
 }
+
+int clock_read(const char *text, int64_t *wall_ms)
+{
+	struct tm utc = {0};
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &utc);
+	int64_t ms = 0;
+
+	if (end && *end == '.')
+		for (int64_t unit = 100; *++end >= '0' && *end <= '9'; unit /= 10)
+			ms += (*end - '0') * unit;
+	if (!end || end[0] != 'Z' || end[1])
+		return 0;
+	*wall_ms = (int64_t)timegm(&utc) * 1000 + ms;
+	return 1;
+}

@@ -16,4 +16,7 @@ int64_t clock_wall_ms(void);
 /* Writes wall_ms as RFC 3339 in UTC with milliseconds, "2026-01-31T12:00:00.000Z". Returns text. */
 const char *clock_text(int64_t wall_ms, char text[CLOCK_TEXT_BYTES]);
 
+/* Reads a text as clock_text() writes it; whole seconds will do. Returns whether it is one. */
+int clock_read(const char *text, int64_t *wall_ms);
+
 #endif

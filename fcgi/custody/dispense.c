@@ -54,34 +54,14 @@ struct unreadable {
 	enum err why;
 };
 
-static enum err quarantine(
-	struct work *w, struct store_db *db, const struct custody_dispense *asked)
-{
-	const struct custody_trouble trouble = {asked->served.connection_id, asked->client,
-		asked->provider->name, "sealed_unreadable", NULL};
-	int64_t incident_id = 0;
-	int marked = 0;
-	enum err err = store_token_quarantine(
-		w, db, asked->served.connection_id, asked->served.generation, &marked);
-
-	if (err || !marked)
-		return err;
-	err = custody_trouble_open(w, db, &trouble, &incident_id);
-	return err ? err
-		   : store_audit_add(w, db,
-			     &(struct store_event){.action = "token.quarantined",
-				     .client = asked->client,
-				     .provider = asked->provider->name,
-				     .connection_id = asked->served.connection_id,
-				     .incident_id = incident_id,
-				     .generation = asked->served.generation,
-				     .reason = "sealed_unreadable"});
-}
-
 static enum err record_unreadable(struct work *w, struct store_db *db, void *context)
 {
 	const struct unreadable *u = context;
-	enum err err = u->why == ERR_SEALED ? quarantine(w, db, u->asked) : ERR_OK;
+	enum err err = u->why == ERR_SEALED
+			       ? custody_trouble_unreadable(w, db, u->asked->served.connection_id,
+					 u->asked->client, u->asked->provider->name,
+					 u->asked->served.generation)
+			       : ERR_OK;
 
 	return err ? err
 		   : store_audit_add(w, db,

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "custody/token.h"
 #include "oauth/answer.h"
+#include "oauth/scope.h"
 #include "oauth/token_request.h"
 
 #include <string.h>
@@ -19,7 +20,8 @@ static const char *const why_names[] = {[CUSTODY_WHY_DUE] = "due",
 	[CUSTODY_WHY_ALL] = "all",
 	[CUSTODY_WHY_READ] = "read",
 	[CUSTODY_WHY_REJECTED] = "rejected",
-	[CUSTODY_WHY_ADMIN] = "admin"};
+	[CUSTODY_WHY_ADMIN] = "admin",
+	[CUSTODY_WHY_CHECK] = "check"};
 
 const char *custody_why_name(enum custody_why why)
 {
@@ -273,49 +275,14 @@ enum err custody_job_send(struct custody_job *job, struct custody_shop *shop, in
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-static int has_word(const char *list, const char *word, size_t n)
-{
-	for (const char *at = list; *at;) {
-		size_t length = strcspn(at, " ,");
-
-		if (length == n && strncmp(at, word, n) == 0)
-			return 1;
-		at += length;
-		at += strspn(at, " ,");
-	}
-	return 0;
-}
-
-/* Whether every word of `wanted` is in `list`. Zoho asks with commas and answers with spaces. */
-static int has_all(const char *list, const char *wanted)
-{
-	while (*wanted) {
-		size_t n = strcspn(wanted, " ,");
-
-		if (n && !has_word(list, wanted, n))
-			return 0;
-		wanted += n;
-		wanted += strspn(wanted, " ,");
-	}
-	return 1;
-}
-
-static int covers_definition(const char *scope, const struct oauth_provider *provider)
-{
-	for (size_t i = 0; i < provider->scopes.count; i++)
-		if (!has_all(scope, provider->scopes.items[i]))
-			return 0;
-	return 1;
-}
-
 /* A different scope has to be honoured, and a person to be told. Source: RFC 6749 section 3.3. */
 static const char *scope_is(const struct custody_job *job, const char *scope)
 {
 	if (!scope)
 		return "unsaid";
-	if (job->claim.scope && !has_all(scope, job->claim.scope))
+	if (job->claim.scope && !oauth_scope_holds(scope, job->claim.scope))
 		return "shrunk";
-	return covers_definition(scope, job->provider) ? "whole" : "unsaid";
+	return oauth_scope_covers(scope, job->provider) ? "whole" : "unsaid";
 }
 
 static void fill_fresh(

@@ -21,7 +21,8 @@ enum custody_why {
 	CUSTODY_WHY_ALL,
 	CUSTODY_WHY_READ,
 	CUSTODY_WHY_REJECTED,
-	CUSTODY_WHY_ADMIN
+	CUSTODY_WHY_ADMIN,
+	CUSTODY_WHY_CHECK
 };
 
 /* What became of a connection's renewal. */
@@ -40,7 +41,7 @@ enum custody_outcome {
 	CUSTODY_OUTCOME_COUNT
 };
 
-/* "due", "all", "read", "rejected", "admin". */
+/* "due", "all", "read", "rejected", "admin", "check". */
 const char *custody_why_name(enum custody_why why);
 
 /* "renewed", "deferred", "retry", "refused", "dead", "ambiguous", "app", "unreadable",

@@ -6,6 +6,7 @@
 #include "store/audit.h"
 #include "store/incident.h"
 #include "store/report.h"
+#include "store/token.h"
 
 #include <inttypes.h>
 
@@ -94,6 +95,29 @@ enum err custody_trouble_open(struct work *w, struct store_db *db,
 			.cause = cause,
 			.reason = trouble->reason,
 			.incident_id = *incident_id});
+}
+
+enum err custody_trouble_unreadable(struct work *w, struct store_db *db, int64_t connection_id,
+	const char *client, const char *provider, int64_t generation)
+{
+	const struct custody_trouble trouble = {
+		connection_id, client, provider, "sealed_unreadable", NULL};
+	int64_t incident_id = 0;
+	int marked = 0;
+	enum err err = store_token_quarantine(w, db, connection_id, generation, &marked);
+
+	if (err || !marked)
+		return err;
+	err = custody_trouble_open(w, db, &trouble, &incident_id);
+	return err ? err
+		   : store_audit_add(w, db,
+			     &(struct store_event){.action = "token.quarantined",
+				     .client = client,
+				     .provider = provider,
+				     .connection_id = connection_id,
+				     .incident_id = incident_id,
+				     .generation = generation,
+				     .reason = "sealed_unreadable"});
 }
 
 static enum err tell_resolved(struct work *w, struct store_db *db,

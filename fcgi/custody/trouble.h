@@ -17,6 +17,11 @@ struct custody_trouble {
 enum err custody_trouble_open(struct work *w, struct store_db *db,
 	const struct custody_trouble *trouble, int64_t *incident_id) MUST_CHECK;
 
+/* A stored token does not open: marks the connection, with its incident and audit event, unless it
+ * is marked already or holds another token by now. Within a transaction. */
+enum err custody_trouble_unreadable(struct work *w, struct store_db *db, int64_t connection_id,
+	const char *client, const char *provider, int64_t generation) MUST_CHECK;
+
 /* A connection whose stores all hold this generation. */
 struct custody_mended {
 	int64_t connection_id, generation;

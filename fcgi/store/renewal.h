@@ -61,7 +61,7 @@ struct store_claim {
 struct store_lease {
 	const char *owner; /* the spool that stands behind it */
 	int64_t lease_s;
-	const char *why;    /* "due", "all", "read", "rejected", "admin" */
+	const char *why;    /* "due", "all", "read", "rejected", "admin", "check" */
 	int64_t generation; /* only this token is meant; 0: whichever is there */
 };
 

@@ -119,6 +119,15 @@ enum err store_report_each(struct work *w, struct store_db *db,
 	}
 }
 
+enum err store_report_some(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	store_report_fn *fn, void *context)
+{
+	const struct store_param params[] = {store_text(store_id_array(w, ids, n))};
+	struct delivery delivery = {fn, context};
+
+	return store_db_each(w, db, STMT_REPORT_SOME, params, 1, deliver, &delivery);
+}
+
 enum err store_report_count(struct work *w, struct store_db *db,
 	const struct store_report_query *query, int64_t *total, int64_t *unhealthy)
 {

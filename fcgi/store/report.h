@@ -35,6 +35,10 @@ typedef enum err store_report_fn(struct work *w, const struct store_report *repo
 enum err store_report_each(struct work *w, struct store_db *db,
 	const struct store_report_query *query, store_report_fn *fn, void *context) MUST_CHECK;
 
+/* The same of those with these ids. */
+enum err store_report_some(struct work *w, struct store_db *db, const int64_t *ids, size_t n,
+	store_report_fn *fn, void *context) MUST_CHECK;
+
 /* The status and cause of one connection. Returns: ERR_CONNECTION_UNKNOWN. */
 enum err store_report_one(struct work *w, struct store_db *db, int64_t connection_id,
 	const char **status, const char **cause) MUST_CHECK;

@@ -23,7 +23,7 @@ struct store_last_run {
 	int exit_code; /* -1: it did not end */
 };
 
-/* The newest run. Returns: ERR_NOT_FOUND when there was none. Owns: the work. */
+/* The newest run that renewed. Returns: ERR_NOT_FOUND when there was none. Owns: the work. */
 enum err store_run_last(
 	struct work *w, struct store_db *db, struct store_last_run *last) MUST_CHECK;
 

@@ -1,7 +1,9 @@
 -- The health of every connection, judged in one place for lists, counts, alerts and metrics alike: what a person sees
 -- as status, why it is so (cause), what helps (action) and who has to do it (owner). Nothing sealed is in it.
 -- A shut gate speaks for all behind it: an app's credentials for every connection of the app, a provider that cannot be
--- asked for those whose turn has come.
+-- asked for those whose turn has come. What a probe found counts for the grant it was of: an access token that was refused
+-- until there is another one, an outage until a renewal got through. Green is what was proved, by a probe or a renewal:
+-- two daily checks that proved nothing are an operator's business. What ends within 7 days is told before it does.
 -- Flat, and without `with`: so an ordered page of it is read in the order of an index, and what several columns say
 -- (`offset 0`) is judged once a row.
 create or replace view vestal.connection_report as
@@ -9,6 +11,7 @@ select c.id, c.client_id, c.provider, j.status, j.why as cause,
 	case when j.status = 'healthy' and m.action <> 'ask_tenant' then 'none'
 		when m.action = 'none' and (g.refresh_expires_at < now() + interval '7 days'
 			or (j.status = 'expired' and t.refresh_fingerprint is null)) then 'reauthorize'
+		when m.action = 'none' and g.secret_ends then 'fix_app'
 		when m.action = 'none' and j.status <> 'healthy' then 'wait'
 		else m.action end as action,
 	case when j.status = 'healthy' and m.action <> 'ask_tenant' then 'none'
@@ -28,15 +31,23 @@ from vestal.connection c left join vestal.token t on t.connection_id = c.id
 		and p.state <> 'closed'
 	left join vestal.provider_state a on a.provider = c.provider and a.datacenter = c.datacenter and a.app_id = c.app_id
 		and a.state <> 'closed'
-	cross join lateral (select least(t.grant_ends_at, t.idle_ends_at) as refresh_expires_at) g
+	left join vestal.app o on o.id = c.app_id and o.secret_ends_on < vestal.in_a_week()
+	left join ( -- few, as a rule: where the app's own secret ends, or that of its owner's app in another data centre
+		select o.id, s.datacenter, coalesce(s.secret_ends_on < vestal.in_a_week(), false) as ends
+		from vestal.app o join vestal.app s on s.provider = o.provider and coalesce(s.client_id, '') = coalesce(o.client_id, '')
+		where least(o.secret_ends_on, s.secret_ends_on) < vestal.in_a_week()
+	) n on n.id = c.app_id and n.datacenter = c.datacenter
+	cross join lateral (select least(t.grant_ends_at, t.idle_ends_at) as refresh_expires_at,
+		coalesce(n.ends, o.id is not null) as secret_ends) g
 	cross join lateral (select w.why,
 		case
 		when t.connection_id is null then 'missing'
 		when c.state in ('invalid', 'quarantined') then c.state
-		when t.expires_at <= now() then 'expired'
-		when w.why = 'provider_outage' then 'unreachable'
+		when t.expires_at <= now() or w.found = 'ambiguous_refusal' then 'expired'
+		when w.why in ('provider_outage', 'our_fault') then 'unreachable'
 		when w.why = 'app_credentials' then 'expiring'
 		when g.refresh_expires_at < now() + interval '7 days' then 'expiring'
+		when g.secret_ends then 'expiring'
 		when c.overdue_at <= now() then 'expiring'
 		else 'healthy'
 		end as status
@@ -44,8 +55,16 @@ from vestal.connection c left join vestal.token t on t.connection_id = c.id
 			when t.connection_id is null then c.cause
 			when a.id is not null then a.cause
 			when p.id is not null and c.cause = 'none' and (c.next_refresh_at <= now() or c.deferred_by = 'gate') then p.cause
+			when c.state = 'live' and c.cause in ('none', 'scope_missing') and f.found is not null then f.found
+			when c.state = 'live' and c.cause in ('none', 'scope_missing') and c.last_proved_at < now() - interval '50 hours'
+				then 'our_fault'
 			else c.cause
-			end as why) w offset 0) j
+			end as why, f.found
+			from (select case
+				when c.found is null or c.found_at < t.granted_at or t.connection_id is null then null
+				when c.found = 'ambiguous_refusal' and c.found_generation <> t.generation then null
+				when c.found = 'provider_outage' and c.found_at <= c.last_refreshed_at then null
+				else c.found end as found) f) w offset 0) j
 	cross join lateral (select case
 		when j.why = 'none' then 'none'
 		when j.why in ('ambiguous_refusal', 'provider_outage', 'rate_limited') then 'wait'

@@ -1,5 +1,5 @@
 -- role:   worker refresher
--- params: $1 int8[] connections, $2 text lease_owner, $3 int8 lease_s, $4 text why (due, all, read, rejected, admin), $5 int8 generation that is meant or null
+-- params: $1 int8[] connections, $2 text lease_owner, $3 int8 lease_s, $4 text why (due, all, read, rejected, admin, check), $5 int8 generation that is meant or null
 -- rows:   0..n of a claim each (fcgi/store/renewal.h)
 -- why:    whoever holds the lease alone asks the provider; whoever waited for the row looks at it again, and because of
 --         the lock at its token too: a refresh token that was spent meanwhile must never be sent. Of many, those that
@@ -18,7 +18,7 @@ with mine as (
 			when 'due' then c.next_refresh_at <= now()
 			else c.next_refresh_at <= now() or c.deferred_by is null or c.deferred_by not in ('quota', 'rate', 'refusal')
 		end
-		and case when $4 in ('read', 'rejected', 'admin') then c.state = 'live' else true end
+		and case when $4 in ('read', 'rejected', 'admin', 'check') then c.state = 'live' else true end
 		and case when $4 = 'read' or ($4 = 'rejected' and c.failing)
 			then c.tried_at is null or c.tried_at <= now() - interval '30 seconds' else true end
 	order by c.id for update of c, t

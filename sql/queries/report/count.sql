@@ -1,4 +1,4 @@
--- role:   worker operator
+-- role:   worker refresher operator
 -- params: $1 text[] clients or null, $2 text[] providers or null, $3 text[] statuses or null
 -- rows:   1 of total, unhealthy
 select count(*), count(*) filter (where status <> 'healthy')

@@ -11,7 +11,7 @@ with behind_gate as (
 ), judged as (
 	select r.action from vestal.connection c, lateral (
 		select v.status, v.cause, v.action from vestal.connection_report v where v.id = c.id offset 0) r
-	where c.removed_at is null and (c.state in ('invalid', 'quarantined') or c.cause = 'app_credentials')
+	where c.removed_at is null and (c.state in ('invalid', 'quarantined') or c.cause = 'app_credentials' or c.found = 'app_credentials')
 		and ($1::text is null or c.client_id = $1) and ($2::text is null or c.provider = $2)
 		and not exists (select from vestal.provider_state s where s.app_id = c.app_id and s.datacenter = c.datacenter
 			and s.state <> 'closed' and s.cause = 'app_credentials')

@@ -1,4 +1,4 @@
--- role:   worker
+-- role:   worker refresher
 -- params: $1 int8 connection, $2 int8 generation
 -- rows:   0..1 of id
 -- why:    a token that does not open is nobody's to send; unless another one has come meanwhile

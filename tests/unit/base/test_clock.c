@@ -25,6 +25,24 @@ static void times_are_written_as_rfc3339(void **state)
 		unit_same(cases[i].text, clock_text(cases[i].ms, text), cases[i].text);
 }
 
+static void they_are_read_back(void **state)
+{
+	static const char *const wrong[] = {"", "now", "2026-01-31", "2026-01-31T12:00:00",
+		"2026-01-31T12:00:00+01:00", "2026-01-31T12:00:00.000Zx", "2026-13-31T12:00:00Z"};
+	static const int64_t times[] = {0, 1, 951868799999, 2147483648050};
+	char text[CLOCK_TEXT_BYTES];
+	int64_t ms = 7;
+
+	(void)state;
+	for (size_t i = 0; i < UNIT_COUNT(times); i++) {
+		assert_true(clock_read(clock_text(times[i], text), &ms));
+		assert_true(ms == times[i]);
+	}
+	assert_true(clock_read("1970-01-01T00:00:02Z", &ms) && ms == 2000);
+	for (size_t i = 0; i < UNIT_COUNT(wrong); i++)
+		assert_false(clock_read(wrong[i], &ms));
+}
+
 static void the_clocks_run(void **state)
 {
 	int64_t monotonic = clock_monotonic_ms(), wall = clock_wall_ms();
@@ -41,6 +59,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(times_are_written_as_rfc3339),
+		cmocka_unit_test(they_are_read_back),
 		cmocka_unit_test(the_clocks_run),
 	};
 
