@@ -124,3 +124,29 @@ enum err web_gate_scope(struct web_request *r, const char *client, const char *p
 	audit_refusal(r, ERR_CLIENT_UNKNOWN, client, provider);
 	return ERR_CLIENT_UNKNOWN;
 }
+
+/* One name from a filter, within what the scope allows; a filter outside it lets nothing through.
+ */
+static void narrow(struct work *w, const char *name, const char *const **list, size_t *n)
+{
+	const char **one;
+	size_t i = 0;
+
+	if (!name)
+		return;
+	while (*list && i < *n && strcmp((*list)[i], name) != 0)
+		i++;
+	one = work_alloc(w, sizeof(*one));
+	one[0] = name;
+	*n = !*list || i < *n;
+	*list = one;
+}
+
+struct store_scope web_gate_narrow(struct web_request *r, const char *client, const char *provider)
+{
+	struct store_scope scope = r->caller.scope;
+
+	narrow(r->w, client, &scope.clients, &scope.client_count);
+	narrow(r->w, provider, &scope.providers, &scope.provider_count);
+	return scope;
+}

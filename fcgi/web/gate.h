@@ -23,4 +23,8 @@ enum err web_gate_confirm(struct web_request *r, enum err err) MUST_CHECK;
  */
 enum err web_gate_scope(struct web_request *r, const char *client, const char *provider) MUST_CHECK;
 
+/* The caller's scope within a filter's client and provider, either of which may be NULL; a filter
+ * outside it lets nothing through. Owns: the work. */
+struct store_scope web_gate_narrow(struct web_request *r, const char *client, const char *provider);
+
 #endif

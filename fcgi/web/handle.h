@@ -10,6 +10,7 @@ enum err web_handle_callback(struct web_request *r) MUST_CHECK;
 enum err web_handle_clients(struct web_request *r) MUST_CHECK;
 enum err web_handle_client_put(struct web_request *r) MUST_CHECK;
 enum err web_handle_emergency(struct web_request *r) MUST_CHECK;
+enum err web_handle_check(struct web_request *r) MUST_CHECK;
 enum err web_handle_health(struct web_request *r) MUST_CHECK;
 enum err web_handle_healthz(struct web_request *r) MUST_CHECK;
 enum err web_handle_readyz(struct web_request *r) MUST_CHECK;

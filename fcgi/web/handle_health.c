@@ -52,23 +52,6 @@ static enum err read_after(struct web_request *r, struct store_report_query *que
 	return ERR_OK;
 }
 
-/* One name from a filter, within what the scope allows; a filter outside it lets nothing through.
- */
-static void narrow(struct work *w, const char *name, const char *const **list, size_t *n)
-{
-	const char **one;
-	size_t i = 0;
-
-	if (!name)
-		return;
-	while (*list && i < *n && strcmp((*list)[i], name) != 0)
-		i++;
-	one = work_alloc(w, sizeof(*one));
-	one[0] = name;
-	*n = !*list || i < *n;
-	*list = one;
-}
-
 static enum err read_query(
 	struct web_request *r, struct store_report_query *query, struct listing *listing)
 {
@@ -76,11 +59,10 @@ static enum err read_query(
 	enum err err = check_statuses(r, status);
 
 	*query = (struct store_report_query){
-		.scope = r->caller.scope, .statuses = status->list, .status_count = status->count};
-	narrow(r->w, web_request_text(r, "clientId"), &query->scope.clients,
-		&query->scope.client_count);
-	narrow(r->w, web_request_text(r, "provider"), &query->scope.providers,
-		&query->scope.provider_count);
+		.scope = web_gate_narrow(
+			r, web_request_text(r, "clientId"), web_request_text(r, "provider")),
+		.statuses = status->list,
+		.status_count = status->count};
 	listing->limit = web_request_value(r, "limit")->number;
 	query->limit = listing->limit ? listing->limit + 1 : 0;
 	return err ? err : read_after(r, query);

@@ -78,6 +78,9 @@ static const struct web_field health_fields[] = {
 	{0},
 };
 
+static const struct web_field check_fields[] = {
+	{"clientId", WEB_TYPE_CLIENT, WEB_IN_BODY, 0, 0, 0}, PROVIDER_IN(WEB_IN_BODY, 0), {0}};
+
 static const struct web_field token_fields[] = {CLIENT_IN_PATH, PROVIDER_IN(WEB_IN_QUERY, 1),
 	{"min_ttl", WEB_TYPE_INT, WEB_IN_QUERY, 0, 0, 31622400}, {0}};
 
@@ -113,6 +116,8 @@ const struct web_route web_routes[] = {
 		WEB_POOL_PROVIDER, 0, 0, refresh_fields},
 	{"GET", "/divine/oauth/health", web_handle_health, ADMIN_OPERATOR_AUDITOR, WEB_POOL_FAST, 1,
 		0, health_fields},
+	{"POST", "/divine/oauth/health/check", web_handle_check, ADMIN_OPERATOR, WEB_POOL_PROVIDER,
+		0, 0, check_fields},
 	{"GET", "/api/oauth/token/:clientId", web_handle_token, ADMIN_SERVICE | WEB_ASSUMED,
 		WEB_POOL_FAST, 0, 0, token_fields},
 	{"POST", "/api/oauth/token/:clientId/rejected", web_handle_rejected, ADMIN_SERVICE,
