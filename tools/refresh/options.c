@@ -31,6 +31,10 @@ static const struct row rows[] = {
 		.help = "renew everything, whatever the schedule says",
 		.kind = MODE,
 		.mode = REFRESH_ALL},
+	{.name = "--check",
+		.help = "prove everything, mend what is found dead, and look ahead",
+		.kind = MODE,
+		.mode = REFRESH_CHECK},
 	{.name = "--client",
 		.word = "C",
 		.help = "of this client only",
@@ -43,7 +47,7 @@ static const struct row rows[] = {
 		.at = MEMBER(provider)},
 	{.name = "--concurrency",
 		.word = "N",
-		.help = "renewals on their way at once; else as renew_concurrency is set",
+		.help = "renewals or proofs on their way at once; else as renew_concurrency is set",
 		.kind = NUMBER,
 		.at = MEMBER(concurrency),
 		.least = 1,
@@ -80,7 +84,8 @@ struct parser {
 
 const char *refresh_mode_name(enum refresh_mode mode)
 {
-	static const char *const names[] = {[REFRESH_DUE] = "due", [REFRESH_ALL] = "all"};
+	static const char *const names[] = {
+		[REFRESH_DUE] = "due", [REFRESH_ALL] = "all", [REFRESH_CHECK] = "check"};
 
 	return names[mode];
 }

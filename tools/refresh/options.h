@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-enum refresh_mode { REFRESH_DUE, REFRESH_ALL };
+enum refresh_mode { REFRESH_DUE, REFRESH_ALL, REFRESH_CHECK };
 
 struct refresh_options {
 	enum refresh_mode mode;
@@ -16,7 +16,7 @@ struct refresh_options {
 	int is_dry_run, is_json, wants_help, wants_version;
 };
 
-/* "due" or "all". */
+/* "due", "all" or "check". */
 const char *refresh_mode_name(enum refresh_mode mode);
 
 /*

@@ -1,6 +1,7 @@
 /* What goes to standard output and to the terminal. It decides by what stands behind them. */
 #include "refresh/output.h"
 
+#include "base/text.h"
 #include "refresh/stop.h"
 
 #include <errno.h>
@@ -21,6 +22,10 @@ void refresh_output_begin(struct refresh_output *o, int is_json)
 	buf_init(&o->list, &o->w, LIST_MAX_BYTES);
 	jout_init(&o->json, &o->list);
 	jout_array(&o->json, NULL);
+	buf_init(&o->warnings, &o->w, LIST_MAX_BYTES);
+	jout_init(&o->forecast, &o->warnings);
+	if (is_json)
+		jout_array(&o->forecast, NULL);
 }
 
 void refresh_output_free(struct refresh_output *o)
@@ -108,6 +113,71 @@ void refresh_output_each(void *context, const struct custody_renewal *renewal)
 	refresh_progress_step(&o->progress, refresh_summary_is_failure(renewal->outcome));
 }
 
+/* --- one connection that was checked ---------------------------------------------------------- */
+
+size_t refresh_output_found_line(const struct custody_finding *finding, char *line)
+{
+	return (size_t)snprintf(line, REFRESH_LINE_BYTES,
+		"%.64s\t%.64s\t%s\t%.64s\t%.64s\t%" PRId64 "\t%.16s\t%.16s\t%.16s\n",
+		or_dash(finding->client), or_dash(finding->provider),
+		custody_found_name(finding->found), or_dash(finding->cause), or_dash(finding->code),
+		finding->generation, finding->status, finding->action, finding->owner);
+}
+
+static void keep_found(struct refresh_output *o, const struct custody_finding *finding)
+{
+	struct jout *j = &o->json;
+
+	if (o->listed == REFRESH_LISTED_MAX) {
+		o->omitted++;
+		return;
+	}
+	o->listed++;
+	jout_object(j, NULL);
+	jout_text(j, "clientId", finding->client);
+	jout_text(j, "provider", finding->provider);
+	jout_text(j, "outcome", custody_found_name(finding->found));
+	jout_text(j, "status", finding->status);
+	jout_text(j, "cause", finding->cause);
+	jout_text(j, "action", finding->action);
+	jout_text(j, "owner", finding->owner);
+	jout_text(j, "code", *finding->code ? finding->code : NULL);
+	jout_int(j, "generation", finding->generation);
+	jout_end_object(j);
+}
+
+void refresh_output_found(void *context, const struct custody_finding *finding)
+{
+	struct refresh_output *o = context;
+	char line[REFRESH_LINE_BYTES];
+
+	if (o->has_lines)
+		put(o, STDOUT_FILENO, line, refresh_output_found_line(finding, line));
+	if (o->is_json && !text_equal(finding->status, "healthy"))
+		keep_found(o, finding);
+	refresh_progress_step(&o->progress, refresh_summary_found_is_failure(finding->found));
+}
+
+/* --- what is about to end --------------------------------------------------------------------- */
+
+enum err refresh_output_warn(struct work *w, const struct custody_warning *warning, void *context)
+{
+	struct refresh_output *o = context;
+
+	(void)w;
+	if (o->warned == REFRESH_LISTED_MAX) {
+		o->unwarned++;
+		return ERR_OK;
+	}
+	o->warned++;
+	if (o->is_json)
+		custody_forecast_json(&o->forecast, warning);
+	else
+		buf_printf(&o->warnings, "%s\t%s\t%s\t%s\t%s\n", or_dash(warning->client),
+			warning->provider, warning->what, or_dash(warning->at), warning->text);
+	return ERR_OK;
+}
+
 /* --- the end --------------------------------------------------------------------------------- */
 
 static enum err end_json(
@@ -121,8 +191,13 @@ static enum err end_json(
 	refresh_summary_json(&out.json, result);
 	jout_raw(&out.json, "connections", o->list.data);
 	jout_int(&out.json, "connectionsOmitted", (int64_t)o->omitted);
+	if (result->is_check) {
+		jout_end_array(&o->forecast);
+		jout_raw(&out.json, "forecast", o->warnings.data);
+		jout_int(&out.json, "forecastOmitted", (int64_t)o->unwarned);
+	}
 	jout_end_object(&out.json);
-	o->is_lost |= o->list.overflow;
+	o->is_lost |= o->list.overflow | o->warnings.overflow;
 	return ctl_out_end(w, &out);
 }
 
@@ -133,8 +208,11 @@ static enum err end_table(
 	struct ctl_out out;
 
 	ctl_out_begin(&out, w, 0);
+	if (o->has_lines)
+		put(o, STDOUT_FILENO, o->warnings.data, o->warnings.len);
 	if (isatty(STDOUT_FILENO)) {
 		refresh_summary_table(&out, result);
+		buf_add(&out.text, o->warnings.data, o->warnings.len);
 		return ctl_out_end(w, &out);
 	}
 	if (isatty(STDERR_FILENO)) {

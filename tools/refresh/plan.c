@@ -2,18 +2,21 @@
 #include "refresh/plan.h"
 
 #include "base/text.h"
+#include "custody/check.h"
 #include "refresh/summary.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum what { RENEW, SETTLE, WAIT, WHAT_COUNT };
+enum what { RENEW, SETTLE, PROBE, LEAVE, WAIT, WHAT_COUNT };
 
 static const struct {
 	const char *name;
 	enum ctl_tone tone;
 } whats[] = {[RENEW] = {"renew", CTL_GOOD},
 	[SETTLE] = {"settle", CTL_DOUBTFUL},
+	[PROBE] = {"probe", CTL_GOOD},
+	[LEAVE] = {"leave", CTL_PLAIN},
 	[WAIT] = {"wait", CTL_DOUBTFUL}};
 
 static const struct {
@@ -29,12 +32,21 @@ static const struct {
 	{"quota", "its quota is used up for now"},
 	{"rate", "the provider asked for patience"},
 	{"refusal", "refused once, to be confirmed"},
+	{"check", "its token is proved"},
+	{"no_token", "there is nothing to prove"},
+	{"no_probe", "its definition names no way to prove a token"},
+	{"expired", "its renewal is due, or nobody's here"},
+	{"invalid", "its grant is gone: authorize it again"},
+	{"quarantined", "it is in doubt until a renewal settles it"},
+	{"definition_missing", "its provider's definition is gone"},
 };
 
 struct showing {
 	struct ctl_out out;
 	struct ctl_table table;
 	int64_t counts[WHAT_COUNT];
+	enum err err; /* of a row that could not be shown */
+	int is_check;
 };
 
 const char *refresh_plan_reason(const char *why)
@@ -102,6 +114,47 @@ static enum err show(struct work *w, const struct store_plan *plan, void *contex
 	return ERR_OK;
 }
 
+/* --- what a check would do ----------------------------------------------------------------------
+ */
+
+static void show_found(void *context, const struct custody_finding *finding)
+{
+	struct showing *s = context;
+	const int is_shut = finding->found == CUSTODY_FOUND_SHUT;
+	const struct store_plan plan = {.client = finding->client,
+		.provider = finding->provider,
+		.what = whats[finding->would_ask ? PROBE
+			      : is_shut          ? WAIT
+						 : LEAVE]
+				.name,
+		.why = finding->would_ask ? "check" : finding->code,
+		.wait_s = -1,
+		.cause = finding->cause};
+
+	if (!s->err)
+		s->err = show(s->out.text.w, &plan, s);
+}
+
+static enum err plan_check(struct work *w, const struct custody *c,
+	const struct store_renewal_filter *filter, struct showing *s)
+{
+	struct custody_check check = {
+		.scope = {.clients = filter->client ? &filter->client : NULL,
+			.client_count = filter->client != NULL,
+			.providers = filter->provider ? &filter->provider : NULL,
+			.provider_count = filter->provider != NULL},
+		.concurrency = 1,
+		.most = CUSTODY_CHECK_ALL,
+		.deadline_ms = INT64_MAX,
+		.is_dry = 1,
+		.each = show_found,
+		.context = s,
+	};
+	enum err err = custody_check(w, c, &check);
+
+	return err ? err : s->err;
+}
+
 /* --- beginning and end ----------------------------------------------------------------------- */
 
 static void begin(struct showing *s, struct work *w, const struct refresh_options *options)
@@ -126,6 +179,13 @@ static void end(struct showing *s, const struct store_need *need, int exit_code)
 
 	if (!s->out.is_json) {
 		ctl_table_end(&s->table);
+		if (s->is_check) {
+			buf_printf(&s->out.text,
+				"%" PRId64 " would be proved, %" PRId64 " left, %" PRId64
+				" would wait; %" PRId64 " need a person\n",
+				s->counts[PROBE], s->counts[LEAVE], s->counts[WAIT], need->total);
+			return;
+		}
 		buf_printf(&s->out.text,
 			"%" PRId64 " would be renewed, %" PRId64 " settled, %" PRId64
 			" would wait; %" PRId64 " need a person\n",
@@ -135,7 +195,8 @@ static void end(struct showing *s, const struct store_need *need, int exit_code)
 	jout_end_array(j);
 	jout_object(j, "counts");
 	for (int i = 0; i < WHAT_COUNT; i++)
-		jout_int(j, whats[i].name, s->counts[i]);
+		if (s->is_check ? i >= PROBE : i != PROBE && i != LEAVE)
+			jout_int(j, whats[i].name, s->counts[i]);
 	jout_end_object(j);
 	refresh_summary_need(j, need);
 	jout_int(j, "exitCode", exit_code);
@@ -153,7 +214,10 @@ enum err refresh_plan(struct work *w, const struct custody *c,
 	if (err)
 		return err;
 	begin(&s, w, options);
-	err = store_renewal_plan(w, c->db, &filter, options->mode == REFRESH_ALL, show, &s);
+	s.is_check = options->mode == REFRESH_CHECK;
+	err = s.is_check ? plan_check(w, c, &filter, &s)
+			 : store_renewal_plan(
+				   w, c->db, &filter, options->mode == REFRESH_ALL, show, &s);
 	*exit_code = refresh_summary_exit_code(err, &need);
 	if (err && !s.out.is_json)
 		ctl_table_end(&s.table);

@@ -31,6 +31,7 @@ struct run {
 	struct refresh_output *output;
 	struct refresh_result *result;
 	struct custody_run renewals;
+	struct custody_check check;
 };
 
 size_t refresh_run_heap_bytes(int64_t concurrency)
@@ -133,6 +134,37 @@ static enum err renew(struct run *r)
 	return note(r, "renewal", err);
 }
 
+static enum err check(struct run *r)
+{
+	struct refresh_result *result = r->result;
+	const struct store_report_query all = {.scope = r->check.scope};
+	int64_t unhealthy = 0;
+	enum err err = store_report_count(r->w, r->c->db, &all, &r->check.total, &unhealthy);
+
+	if (err)
+		return note(r, "check", err);
+	refresh_output_expect(r->output, r->check.total);
+	err = custody_check(r->w, r->c, &r->check);
+	refresh_output_calm(r->output);
+	for (int i = 0; i < CUSTODY_FOUND_COUNT; i++)
+		result->found[i] = r->check.counts[i];
+	result->checked = (int64_t)r->check.checked;
+	result->unhealthy = (int64_t)r->check.unhealthy;
+	result->remaining = r->check.total - result->checked;
+	result->is_cut_short = !err && result->remaining > 0;
+	return note(r, "check", err);
+}
+
+static enum err look_ahead(struct run *r)
+{
+	enum err err = store_db_ready(r->w, r->c->db);
+
+	if (!err)
+		err = custody_forecast(r->w, r->c, r->filter.client, r->filter.provider,
+			refresh_output_warn, r->output);
+	return note(r, "forecast", err);
+}
+
 static enum err count_need(struct run *r)
 {
 	struct refresh_result *result = r->result;
@@ -203,8 +235,8 @@ static void log_done(const struct refresh_result *result)
 		LOG_INT("ambiguous", (int64_t)result->counts[CUSTODY_AMBIGUOUS]),
 		LOG_INT("app", (int64_t)result->counts[CUSTODY_APP]),
 		LOG_INT("unreadable", (int64_t)result->counts[CUSTODY_UNREADABLE]),
-		LOG_INT("behind", (int64_t)result->behind),
-		LOG_INT("need_person", result->need.total),
+		LOG_INT("behind", (int64_t)result->behind), LOG_INT("checked", result->checked),
+		LOG_INT("unhealthy", result->unhealthy), LOG_INT("need_person", result->need.total),
 		LOG_INT("cut_short", result->is_cut_short),
 		LOG_INT("ms", result->ended_ms - result->began_ms),
 		LOG_TEXT("error", result->err ? err_slug(result->err) : NULL));
@@ -223,17 +255,30 @@ void refresh_run(struct work *w, const struct custody *c, const struct refresh_o
 		.filter = filter,
 		.output = output,
 		.result = result,
-		.renewals = {
-			.why = options->mode == REFRESH_ALL ? CUSTODY_WHY_ALL : CUSTODY_WHY_DUE,
+		.renewals = {.why = options->mode == REFRESH_ALL ? CUSTODY_WHY_ALL
+								 : CUSTODY_WHY_DUE,
 			.filter = filter,
 			.deadline_ms = options->deadline_s ? began_ms + options->deadline_s * 1000
 							   : INT64_MAX,
 			.stop = stop,
 			.each = refresh_output_each,
+			.context = output},
+		.check = {.scope = {.clients = options->client ? &options->client : NULL,
+				  .client_count = options->client != NULL,
+				  .providers = options->provider ? &options->provider : NULL,
+				  .provider_count = options->provider != NULL},
+			.concurrency = (size_t)options->concurrency,
+			.most = CUSTODY_CHECK_ALL,
+			.deadline_ms = options->deadline_s ? began_ms + options->deadline_s * 1000
+							   : INT64_MAX,
+			.stop = stop,
+			.each = refresh_output_found,
 			.context = output}};
+	const int is_check = options->mode == REFRESH_CHECK;
 	enum err err;
 
 	*result = (struct refresh_result){.mode = refresh_mode_name(options->mode),
+		.is_check = is_check,
 		.host = store_audit_host(),
 		.began_ms = clock_wall_ms(),
 		.due = -1};
@@ -243,9 +288,11 @@ void refresh_run(struct work *w, const struct custody *c, const struct refresh_o
 	if (!err)
 		revoke_removed(&r);
 	if (!err)
-		err = renew(&r);
+		err = is_check ? check(&r) : renew(&r);
 	if (!err)
 		err = count_need(&r);
+	if (!err && is_check)
+		err = look_ahead(&r);
 	if (!err)
 		err = keep_house(&r);
 	end(&r);

@@ -28,6 +28,35 @@ static const struct outcome_row outcomes[CUSTODY_OUTCOME_COUNT] = {
 	[CUSTODY_NOT_NEEDED] = {"a newer token is there already", CTL_PLAIN, 0},
 };
 
+static const struct outcome_row founds[CUSTODY_FOUND_COUNT] = {
+	[CUSTODY_FOUND_PROVED] = {"the provider takes the token", CTL_GOOD, 0},
+	[CUSTODY_FOUND_RENEWED] = {"was dead, is renewed and proved", CTL_GOOD, 0},
+	[CUSTODY_FOUND_SCOPE] = {"lives, and may not do all: ask the tenant", CTL_DOUBTFUL, 0},
+	[CUSTODY_FOUND_THROTTLED] = {"the provider asks for patience; nothing new is known",
+		CTL_PLAIN, 0},
+	[CUSTODY_FOUND_UNANSWERED] = {"the provider gave no answer that could be used",
+		CTL_DOUBTFUL, 1},
+	[CUSTODY_FOUND_SHUT] = {"not asked: the provider or the app is in trouble", CTL_DOUBTFUL,
+		1},
+	[CUSTODY_FOUND_FAULT] = {"what is asked, or how, is wrong: look into it", CTL_BAD, 1},
+	[CUSTODY_FOUND_APP] = {"the app's credentials are refused", CTL_BAD, 1},
+	[CUSTODY_FOUND_REFUSED] = {"dead, and not renewed yet", CTL_BAD, 1},
+	[CUSTODY_FOUND_DEAD] = {"dead, and nothing can renew it: authorize again", CTL_BAD, 1},
+	[CUSTODY_FOUND_UNREADABLE] = {"what is stored does not open", CTL_BAD, 1},
+	[CUSTODY_FOUND_EXPIRED] = {"not asked: its renewal is due", CTL_DOUBTFUL, 0},
+	[CUSTODY_FOUND_BY_ROW] = {"not asked: no token, no grant or no probe", CTL_PLAIN, 0},
+};
+
+enum ctl_tone refresh_summary_found_tone(enum custody_found found)
+{
+	return founds[found].tone;
+}
+
+int refresh_summary_found_is_failure(enum custody_found found)
+{
+	return founds[found].is_failure;
+}
+
 int refresh_summary_exit_code(enum err err, const struct store_need *need)
 {
 	if (err)
@@ -99,12 +128,19 @@ void refresh_summary_table(struct ctl_out *out, const struct refresh_result *res
 	struct ctl_table table;
 
 	ctl_table_begin(&table, out, heads, 1);
-	for (int i = 0; i < CUSTODY_OUTCOME_COUNT; i++)
+	for (int i = 0; result->is_check && i < CUSTODY_FOUND_COUNT; i++)
+		row(&table, founds[i].tone, custody_found_name((enum custody_found)i),
+			(int64_t)result->found[i], founds[i].meaning);
+	for (int i = 0; !result->is_check && i < CUSTODY_OUTCOME_COUNT; i++)
 		if (i != CUSTODY_NOT_NEEDED || result->counts[i])
 			row(&table, outcomes[i].tone, custody_outcome_name((enum custody_outcome)i),
 				(int64_t)result->counts[i], outcomes[i].meaning);
-	row(&table, CTL_DOUBTFUL, "stores behind", (int64_t)result->behind,
-		"copies and environment files that the next run mends");
+	if (result->is_check)
+		row(&table, CTL_DOUBTFUL, "not healthy", result->unhealthy,
+			"of those that were checked; see vestalctl health");
+	else
+		row(&table, CTL_DOUBTFUL, "stores behind", (int64_t)result->behind,
+			"copies and environment files that the next run mends");
 	recovered_rows(&table, &result->recovered);
 	revoked_rows(&table, &result->revoked);
 	if (result->is_need_known)
@@ -120,7 +156,9 @@ void refresh_summary_table(struct ctl_out *out, const struct refresh_result *res
 
 static void put_counts(struct jout *j, const struct refresh_result *result)
 {
-	for (int i = 0; i < CUSTODY_OUTCOME_COUNT; i++)
+	for (int i = 0; result->is_check && i < CUSTODY_FOUND_COUNT; i++)
+		jout_int(j, custody_found_name((enum custody_found)i), (int64_t)result->found[i]);
+	for (int i = 0; !result->is_check && i < CUSTODY_OUTCOME_COUNT; i++)
 		jout_int(j, custody_outcome_name((enum custody_outcome)i),
 			(int64_t)result->counts[i]);
 }
@@ -153,6 +191,12 @@ static void put_rest(struct jout *j, const struct refresh_result *result)
 
 static void put_due(struct jout *j, const struct refresh_result *result)
 {
+	if (result->is_check) {
+		jout_int(j, "checked", result->checked);
+		jout_int(j, "unhealthy", result->unhealthy);
+		jout_int(j, "remaining", result->remaining);
+		return;
+	}
 	if (result->due < 0)
 		jout_null(j, "due");
 	else

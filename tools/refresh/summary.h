@@ -5,6 +5,7 @@
 
 #include "base/jout.h"
 #include "ctl/out.h"
+#include "custody/proof.h"
 #include "custody/recover.h"
 #include "custody/renew.h"
 #include "custody/revoke.h"
@@ -18,6 +19,9 @@ struct refresh_result {
 	int64_t began_ms, ended_ms; /* since 1970 */
 	int64_t renewal_ms;         /* of it, until the last token was stored */
 	int64_t due;                /* as many as were taken up; -1: not counted */
+	int is_check;               /* found counts, and neither due nor counts */
+	size_t found[CUSTODY_FOUND_COUNT];
+	int64_t checked, unhealthy, remaining;
 	size_t counts[CUSTODY_OUTCOME_COUNT];
 	size_t distributed,
 		behind; /* connections whose other stores were, or could not be, mended */
@@ -36,6 +40,10 @@ int refresh_summary_exit_code(enum err err, const struct store_need *need);
 /* How good the news of an outcome is, and whether the progress line counts it as a failure. */
 enum ctl_tone refresh_summary_tone(enum custody_outcome outcome);
 int refresh_summary_is_failure(enum custody_outcome outcome);
+
+/* The same of what was found. */
+enum ctl_tone refresh_summary_found_tone(enum custody_found found);
+int refresh_summary_found_is_failure(enum custody_found found);
 
 /* The table at the end, for a terminal. */
 void refresh_summary_table(struct ctl_out *out, const struct refresh_result *result);

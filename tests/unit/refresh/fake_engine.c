@@ -1,6 +1,8 @@
 /* The engine, played. */
 #include "fake_engine.h"
 
+#include <string.h>
+
 static struct fake_engine fake;
 
 struct fake_engine *fake_engine_begin(void)
@@ -54,4 +56,28 @@ enum err custody_renew_run(struct work *w, const struct custody *c, struct custo
 	run->distributed = fake.distributed;
 	run->not_distributed = fake.not_distributed;
 	return fake.renew_err ? work_cause(w, fake.renew_err, "played") : ERR_OK;
+}
+
+const char *custody_found_name(enum custody_found found)
+{
+	static const char *const names[CUSTODY_FOUND_COUNT] = {"proved", "renewed", "scope",
+		"throttled", "unanswered", "shut", "fault", "app", "refused", "dead", "unreadable",
+		"expired", "by_row"};
+
+	return names[found];
+}
+
+enum err custody_check(struct work *w, const struct custody *c, struct custody_check *check)
+{
+	(void)c;
+	fake.check_count++;
+	fake.check = *check;
+	check->total = fake.total;
+	for (size_t i = 0; i < fake.finding_count; i++) {
+		check->checked++;
+		check->counts[fake.findings[i].found]++;
+		check->unhealthy += strcmp(fake.findings[i].status, "healthy") != 0;
+		check->each(check->context, &fake.findings[i]);
+	}
+	return fake.check_err ? work_cause(w, fake.check_err, "played") : ERR_OK;
 }

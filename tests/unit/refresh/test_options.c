@@ -58,6 +58,8 @@ static void each_option_says_its_own(void **state)
 	assert_true(options.is_dry_run && options.is_json);
 	good(*state, "--due", &options);
 	unit_same("mode", refresh_mode_name(options.mode), "due");
+	good(*state, "--check", &options);
+	unit_same("mode", refresh_mode_name(options.mode), "check");
 	good(*state, "-h", &options);
 	assert_true(options.wants_help && !options.wants_version);
 	good(*state, "--version", &options);
@@ -80,7 +82,7 @@ static void bad_lines_are_refused_by_name(void **state)
 	static const struct {
 		const char *line, *said;
 	} cases[] = {
-		{"--check", "no option --check"},
+		{"--check --due", "--check and --due"},
 		{"--alll", "no option --alll"},
 		{"--al", "no option --al"},
 		{"-x", "no option -x"},
@@ -131,10 +133,11 @@ static void help_names_every_option(void **state)
 	buf_init(&text, *state, 8192);
 	refresh_options_help(&text);
 	unit_holds("usage", text.data,
-		"usage: vestal-refresh [--due | --all] [--client C] [--provider P] [--concurrency "
+		"usage: vestal-refresh [--due | --all | --check] [--client C] [--provider P] "
+		"[--concurrency "
 		"N] [--deadline S] [--dry-run] [--json] [--help] [--version]\n");
 	unit_holds("row", text.data, "\n  --client C        of this client only\n");
-	unit_holds("row", text.data, "\n  --concurrency N   renewals on their way");
+	unit_holds("row", text.data, "\n  --concurrency N   renewals or proofs on their way");
 	unit_holds("exit", text.data, "64 bad usage");
 }
 
@@ -163,7 +166,7 @@ static void the_manual_knows_every_option(void **state)
 			fail_msg("%s is not in the manual", name);
 		at++;
 	}
-	assert_int_equal(known, 10);
+	assert_int_equal(known, 11);
 }
 
 int main(void)

@@ -123,6 +123,91 @@ static void the_engine_is_told_what_was_asked_for(void **state)
 	assert_true(fake->asked.deadline_ms == INT64_MAX);
 }
 
+static const struct custody_finding found[] = {
+	{.client = "a",
+		.provider = "p",
+		.found = CUSTODY_FOUND_PROVED,
+		.code = "",
+		.status = "healthy",
+		.cause = "none",
+		.action = "none",
+		.owner = "none"},
+	{.client = "b",
+		.provider = "p",
+		.found = CUSTODY_FOUND_FAULT,
+		.code = "wrong_address",
+		.status = "unreachable",
+		.cause = "our_fault",
+		.action = "investigate",
+		.owner = "operator"},
+};
+
+static struct fake_engine *lay_down_check(void)
+{
+	struct fake_engine *fake = lay_down("0");
+
+	fake->findings = found;
+	fake->finding_count = UNIT_COUNT(found);
+	fake->total = 5;
+	FAKE_DB_ROW(STMT_REPORT_COUNT, "5", "1");
+	return fake;
+}
+
+static void a_check_is_told_what_was_asked_for(void **state)
+{
+	static const volatile sig_atomic_t stop;
+	const struct refresh_options check = {.mode = REFRESH_CHECK,
+		.client = "acme",
+		.provider = "zoho_crm",
+		.deadline_s = 9,
+		.concurrency = 4};
+	struct fake_engine *fake = lay_down_check();
+	struct refresh_result result = run(*state, &check, &stop);
+
+	assert_int_equal(result.err, ERR_OK);
+	assert_int_equal(fake->check_count, 1);
+	assert_int_equal(fake->renew_count, 0);
+	assert_int_equal(fake->recover_count, 1);
+	assert_int_equal(fake->check.scope.client_count, 1);
+	unit_same("client", fake->check.scope.clients[0], "acme");
+	unit_same("provider", fake->check.scope.providers[0], "zoho_crm");
+	assert_int_equal(fake->check.deadline_ms, 1000 + 9000);
+	assert_int_equal(fake->check.concurrency, 4);
+	assert_ptr_equal(fake->check.stop, &stop);
+	assert_false(fake->check.is_dry);
+	unit_same("mode", fake_db_param(STMT_RUN_BEGIN, 0, 2), "check");
+	unit_same("forecast", fake_db_param(STMT_FORECAST_ENDS, 0, 1), "acme");
+	assert_int_equal(fake_db_count(STMT_FORECAST_GRANTS), 1);
+	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3),
+		"{\"checked\":2,\"unhealthy\":1,\"remaining\":3,\"proved\":1,");
+	unit_holds("counts", fake_db_param(STMT_RUN_END, 0, 3), "\"fault\":1,");
+	assert_true(result.is_cut_short);
+	assert_int_equal(fake_db_count(STMT_ATTEMPT_SWEEP), 1);
+}
+
+static void a_check_of_all_has_no_filter(void **state)
+{
+	struct fake_engine *fake = lay_down_check();
+
+	run(*state, &(struct refresh_options){.mode = REFRESH_CHECK, .concurrency = 1}, NULL);
+	assert_null(fake->check.scope.clients);
+	assert_null(fake->check.scope.providers);
+	assert_true(fake->check.deadline_ms == INT64_MAX);
+}
+
+static void a_check_that_fails_writes_its_end(void **state)
+{
+	struct fake_engine *fake = lay_down_check();
+	struct refresh_result result;
+
+	fake->check_err = ERR_DB_AWAY;
+	result = run(*state, &(struct refresh_options){.mode = REFRESH_CHECK}, NULL);
+	assert_int_equal(result.err, ERR_DB_AWAY);
+	unit_holds("why", result.why, "check: ");
+	assert_int_equal(fake_db_count(STMT_FORECAST_ENDS), 0);
+	unit_same("exit", fake_db_param(STMT_RUN_END, 0, 2), "1");
+}
+
 static void a_person_is_needed(void **state)
 {
 	struct refresh_result result;
@@ -314,6 +399,9 @@ int main(void)
 		SERVICE_TEST(all_is_done_in_order),
 		SERVICE_TEST(events_name_the_run),
 		SERVICE_TEST(the_engine_is_told_what_was_asked_for),
+		SERVICE_TEST(a_check_is_told_what_was_asked_for),
+		SERVICE_TEST(a_check_of_all_has_no_filter),
+		SERVICE_TEST(a_check_that_fails_writes_its_end),
 		SERVICE_TEST(a_person_is_needed),
 		SERVICE_TEST(a_run_that_is_stopped_says_so),
 		SERVICE_TEST(a_failed_run_writes_its_end),
