@@ -24,6 +24,7 @@ EVENT = """host program request_id run_id actor actor_auth address user_agent ac
 LEASE = "fence lease_owner lease_until tried_at deferred_by refusals ambiguous_at mints undistributed"
 RENEWED = """generation access_sealed refresh_sealed access_fingerprint refresh_fingerprint token_type issued_at expires_at
 	grant_ends_at idle_ends_at"""
+CHECKED = "checked_at found found_at found_generation"
 GATE = "select insert(provider datacenter app_id cause) update(state cause code failures openings since retry_at version deaths)"
 AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr"
 
@@ -38,7 +39,7 @@ MATRIX = {
         connection             select insert(client_id provider) update(app_id datacenter api_domain scope kept passive
                                last_generation state cause failures last_error_code last_error_at last_refreshed_at
                                last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at
-                               account_fingerprint {LEASE})
+                               account_fingerprint {CHECKED} {LEASE})
         token                  select insert delete update({RENEWED})
         token_history          select insert update(spent restored_as revocation revoke_due_at revoke_tries)
         authorization_attempt  select insert update(ended_at outcome held_sealed held_until held_asked_at)
@@ -56,7 +57,7 @@ MATRIX = {
         app                    select
         connection             select update(api_domain scope last_generation state cause failures last_error_code
                                last_error_at last_refreshed_at last_proved_at next_refresh_at overdue_at copy_generation
-                               environment_generation account_fingerprint {LEASE})
+                               environment_generation account_fingerprint {CHECKED} {LEASE})
         token                  select update({RENEWED})
         token_history          select insert delete update(revocation revoke_due_at revoke_tries)
         refresh_run            select insert delete update(ended_at exit_code counts error)
@@ -75,6 +76,7 @@ MATRIX = {
         connection             select insert(client_id provider) update(removed_at account_fingerprint)
         token                  select(connection_id generation access_fingerprint refresh_fingerprint token_type issued_at
                                expires_at granted_at grant_ends_at idle_ends_at)
+        token_history          select(connection_id refresh_fingerprint ended_by)
         incident               select
         refresh_run            select
         provider_state         select update(state retry_at)
@@ -93,6 +95,7 @@ MATRIX = {
 FUNCTIONS = {
     "rfc3339": {*ROLES},
     "seconds_left": {*ROLES},
+    "in_a_week": {*ROLES},
     "audit_make_partitions": {"vestal_owner", "vestal_refresher", "vestal_operator"},
     "audit_guard": {"vestal_owner"},
     "audit_refuse": {"vestal_owner"},
