@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/jout.h"
 #include "base/text.h"
+#include "custody/account.h"
 #include "custody/prober.h"
 #include "custody/trouble.h"
 #include "store/audit.h"
@@ -14,6 +15,7 @@
 #include "store/gate.h"
 #include "store/report.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BATCH_LEAST 32
@@ -157,17 +159,40 @@ static enum err read_verdicts(struct work *w, struct store_db *db, struct settli
 	return err;
 }
 
+/* Another account than the one an administrator let in: alive, and not what should serve there. */
+static enum err compare_account(
+	struct work *w, struct store_db *db, const struct custody *c, struct custody_probed *probed)
+{
+	const struct custody_account_seen seen = {probed->row.connection_id, probed->row.generation,
+		probed->row.client, probed->row.provider, probed->account};
+	enum custody_account_is is = CUSTODY_ACCOUNT_UNKNOWN;
+	enum err err = probed->account ? custody_account_note(w, db, c, &seen, &is) : ERR_OK;
+
+	if (err == ERR_CONNECTION_UNKNOWN) {
+		work_forgive(w);
+		return ERR_OK;
+	}
+	if (is == CUSTODY_ACCOUNT_OTHER) {
+		probed->proof.found = CUSTODY_FOUND_FAULT;
+		probed->proof.cause = "our_fault";
+		snprintf(probed->code, sizeof(probed->code), "account_changed");
+	}
+	return err;
+}
+
 static enum err write_findings(struct work *w, struct store_db *db, const struct settling *s)
 {
 	struct store_finding *findings = work_alloc(w, (s->n + 1) * sizeof(*findings));
 	int64_t *ids = work_alloc(w, (s->n + 1) * sizeof(*ids));
 	enum err err;
 
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < s->n; i++)
 		ids[i] = s->probed[i]->row.connection_id;
+	err = store_connection_lock_many(w, db, ids, s->n);
+	for (size_t i = 0; !err && i < s->n; i++) {
+		err = compare_account(w, db, s->c, s->probed[i]);
 		findings[i] = finding_of(s->probed[i]);
 	}
-	err = store_connection_lock_many(w, db, ids, s->n);
 	for (size_t i = 0; !err && i < s->n; i++)
 		if (s->probed[i]->proof.found == CUSTODY_FOUND_UNREADABLE)
 			err = custody_trouble_unreadable(w, db, ids[i], s->probed[i]->row.client,

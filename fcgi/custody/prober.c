@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "custody/account.h"
 #include "custody/app.h"
 #include "custody/renew.h"
 #include "custody/token.h"
@@ -39,6 +40,9 @@ struct probe {
 	struct work w;             /* owns the request and its answer */
 	struct custody_probed *of; /* NULL: the place is free */
 	enum oauth_at at;
+	int is_of_account; /* the token lives; whose is it? */
+	struct oauth_target target;
+	struct secret *access;
 	struct oauth_http_request request;
 	struct oauth_http_answer answer;
 };
@@ -196,9 +200,7 @@ static enum err compose(struct custody_prober *k, struct probe *probe)
 		row->client, row->provider, "access", row->generation};
 	const struct oauth_provider *provider = oauth_provider_find(k->c->providers, row->provider);
 	const struct custody_app *app = NULL;
-	struct secret *access = NULL;
-	struct oauth_target target;
-	enum err err = custody_token_open(&probe->w, k->c, &place, &row->access, &access);
+	enum err err = custody_token_open(&probe->w, k->c, &place, &row->access, &probe->access);
 
 	if (err == ERR_SEALED) {
 		conclude(probe->of, CUSTODY_FOUND_UNREADABLE, NULL, "sealed_unreadable");
@@ -209,13 +211,17 @@ static enum err compose(struct custody_prober *k, struct probe *probe)
 			oauth_provider_datacenter(provider, row->datacenter), &app);
 	if (err)
 		return err;
-	target = app->target;
-	target.api_domain = row->api_domain;
-	err = oauth_probe_request(
-		&probe->w, &target, &app->oauth, access, &probe->request, &probe->at);
+	probe->target = app->target;
+	probe->target.api_domain = row->api_domain;
+	return oauth_probe_request(
+		&probe->w, &probe->target, &app->oauth, probe->access, &probe->request, &probe->at);
+}
+
+static enum err send(struct custody_prober *k, struct probe *probe)
+{
 	probe->request.total_ms = conf_number(k->c->conf, CONF_provider_timeout_s) * 1000;
-	probe->request.allow_loopback = provider->allow_loopback_http;
-	return err;
+	probe->request.allow_loopback = probe->target.provider->allow_loopback_http;
+	return oauth_http_start(&probe->w, k->c->http, &probe->request, &probe->answer, probe);
 }
 
 static void let_go(struct probe *probe)
@@ -234,12 +240,12 @@ static enum err begin(struct custody_prober *k, struct probe *probe, struct cust
 	if (!custody_prober_would_ask(k, probed))
 		return ERR_OK;
 	probe->of = probed;
-	work_begin(&probe->w, conf_number(k->c->conf, CONF_provider_timeout_s) * 1000 + SPARE_MS);
+	work_begin(
+		&probe->w, 2 * conf_number(k->c->conf, CONF_provider_timeout_s) * 1000 + SPARE_MS);
 	probed->proof.found = CUSTODY_FOUND_COUNT;
 	err = compose(k, probe);
 	if (!err)
-		err = oauth_http_start(
-			&probe->w, k->c->http, &probe->request, &probe->answer, probe);
+		err = send(k, probe);
 	if (!err) {
 		*stage = STAGE_ASKED;
 		k->sent++;
@@ -264,7 +270,21 @@ static struct probe *free_probe(struct custody_prober *k)
 	return NULL;
 }
 
-static void answered(
+/* A token that lives: whose is it? Asks the next question of the same place. Returns whether it is
+ * on its way. */
+static int ask_account(struct custody_prober *k, struct probe *probe)
+{
+	if (!probe->of->proof.is_alive || !probe->target.provider->identity.url ||
+		custody_prober_must_stop(k))
+		return 0;
+	memset(&probe->answer, 0, sizeof(probe->answer));
+	probe->is_of_account = 1;
+	return !oauth_probe_identity_request(
+		       &probe->w, &probe->target, probe->access, &probe->request) &&
+	       !send(k, probe);
+}
+
+static void judge(
 	struct custody_prober *k, struct probe *probe, const struct custody_proved *proved)
 {
 	struct custody_probed *probed = probe->of;
@@ -284,13 +304,28 @@ static void answered(
 		LOG_INT("status", probe->answer.status), LOG_TEXT("transport", probe->answer.cause),
 		LOG_TEXT("verdict", oauth_verdict_name(outcome.verdict)),
 		LOG_TEXT("code", outcome.code));
+}
+
+/* Returns whether nothing of it is on its way any more. w: of the batch. */
+static int answered(struct work *w, struct custody_prober *k, struct probe *probe,
+	const struct custody_proved *proved)
+{
+	if (probe->is_of_account)
+		probe->of->account = custody_account_read(w, &probe->target, &probe->answer);
+	else {
+		judge(k, probe, proved);
+		if (ask_account(k, probe))
+			return 0;
+	}
 	let_go(probe);
 	k->sent--;
+	return 1;
 }
 
 /* --- a batch --------------------------------------------------------------------------------- */
 
 struct batch {
+	struct work *w;
 	struct custody_prober *k;
 	struct custody_probed *probed;
 	struct custody_proved *proved; /* what is known of each token */
@@ -326,8 +361,8 @@ static void collect(struct batch *b)
 	while ((probe = oauth_http_next(b->k->c->http))) {
 		const size_t i = (size_t)(probe->of - b->probed);
 
-		b->stages[i] = STAGE_ENDED;
-		answered(b->k, probe, &b->proved[i]);
+		if (answered(b->w, b->k, probe, &b->proved[i]))
+			b->stages[i] = STAGE_ENDED;
 	}
 }
 
@@ -425,7 +460,8 @@ static void settle_for_renewal(struct custody_probed *probed)
 enum err custody_prober_ask(
 	struct work *w, struct custody_prober *k, struct custody_probed *probed, size_t n)
 {
-	struct batch b = {.k = k,
+	struct batch b = {.w = w,
+		.k = k,
 		.probed = probed,
 		.proved = work_alloc(w, (n + 1) * sizeof(*b.proved)),
 		.stages = work_alloc(w, (n + 1) * sizeof(*b.stages)),

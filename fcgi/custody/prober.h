@@ -35,6 +35,7 @@ struct custody_probed {
 	int scope_is_whole;
 	int is_provider_away; /* nobody there gets an answer: not this connection's own trouble */
 	int is_left;          /* there was no time */
+	const struct secret *account; /* see custody/account.h; or NULL */
 };
 
 /* Whether there is anything to ask about a connection; proof and code say it when not. */

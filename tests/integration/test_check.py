@@ -365,6 +365,34 @@ def test_two_checks_at_once_prove_the_same(place):  # noqa: F811
     assert check(connection)["unhealthy"] == 0
 
 
+# --- whose it is
+
+
+def test_a_check_notices_another_account(place):  # noqa: F811
+    """A token that lives, but not for the account that was let in, is somebody's business; no good probe hides it."""
+    mine, other = place.own(), place.own()
+    check(mine)
+    own = found(mine)["account_fingerprint"]
+    assert own and own != found(other)["account_fingerprint"]
+    pin = "update vestal.connection set account_fingerprint = %s where client_id = %s"
+    place.sql(pin, found(other)["account_fingerprint"], mine.id)
+    for _ in range(2):
+        report = check(mine)["reports"][0]
+        assert verdict(report) == ("unreachable", "our_fault", "investigate", "operator")
+        assert report["lastError"]["code"] == "account_changed" and place.incidents(mine) == [("open", "our_fault")]
+    place.sql(pin, own, mine.id)
+    assert check(mine)["unhealthy"] == 0 and place.incidents(mine) == []
+    place.sql(pin, None, mine.id)
+    check(mine)
+    assert found(mine)["account_fingerprint"] == own, "what nobody had pinned is pinned"
+
+
+def test_who_does_not_say_whose_it_is_is_believed(place):  # noqa: F811
+    connection = place.own()
+    connection.sim.control("faults", {"at": "identity", "client_id": connection.app_id, **AWAY})
+    assert check(connection)["unhealthy"] == 0 and found(connection)["account_fingerprint"]
+
+
 # --- without a probe
 
 
@@ -497,7 +525,8 @@ def test_the_database_goes_away_during_a_check(place):  # noqa: F811
 def forecast(place, connection):  # noqa: F811
     told = place.refresh(*connection.only, "--json", mode="--check", expect=None).json["forecast"]
     seen = json.loads(place.stack.ctl("health", "--json", check=False).stdout)["forecast"]
-    assert {row["what"] for row in seen if row["clientId"] == connection.id} == {row["what"] for row in told}
+    own = {row["what"] for row in seen if row["clientId"] == connection.id or (row["what"] == "grants_used" and told)}
+    assert own == {row["what"] for row in told}
     return told
 
 
@@ -544,6 +573,18 @@ def test_a_cap_that_is_nearly_used_up_is_told(place):  # noqa: F811
     add(1, "token.override")
     (warning,) = forecast(place, connection)
     assert (warning["what"], warning["inUse"], warning["replaced"], warning["most"]) == ("grants_used", 1, 15, 20)
+
+
+def test_a_cap_counts_the_account_over_all_its_clients(place):  # noqa: F811
+    """The provider counts per user and app, however many of our clients share them."""
+    crowd = place.connect_many("sim_noisy", 16)
+    shared = found(crowd[0])["account_fingerprint"]
+    ids = [connection.id for connection in crowd]
+    place.sql("update vestal.connection set account_fingerprint = %s where client_id = any (%s)", shared, ids[:15])
+    assert forecast(place, crowd[0]) == []
+    place.sql("update vestal.connection set account_fingerprint = %s where client_id = any (%s)", shared, ids)
+    (warning,) = forecast(place, crowd[0])
+    assert (warning["clientId"], warning["inUse"], warning["replaced"], warning["most"]) == (crowd[0].id, 16, 0, 20)
 
 
 # --- vestalctl health
