@@ -56,7 +56,7 @@ grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outb
 
 -- checks: what both find, and what may still live of grants that were replaced
 grant update (checked_at, found, found_at, found_generation) on vestal.connection to vestal_worker, vestal_refresher;
-grant select (connection_id, refresh_fingerprint, ended_by) on vestal.token_history to vestal_refresher, vestal_operator;
+grant select (connection_id, refresh_fingerprint, ended_by) on vestal.token_history to vestal_operator;
 
 -- operator: onboarding, callers, and a look at everything that is not sealed
 grant select, insert (id, name), update (name, removed_at) on vestal.client to vestal_operator;
