@@ -123,7 +123,7 @@ enum err store_report_some(struct work *w, struct store_db *db, const int64_t *i
 	store_report_fn *fn, void *context)
 {
 	const struct store_param params[] = {store_text(store_id_array(w, ids, n))};
-	struct delivery delivery = {fn, context};
+	struct delivery delivery = {.fn = fn, .context = context};
 
 	return store_db_each(w, db, STMT_REPORT_SOME, params, 1, deliver, &delivery);
 }
