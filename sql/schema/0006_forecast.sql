@@ -9,3 +9,4 @@ alter table vestal.connection
 	add column found_at timestamptz,
 	add column found_generation bigint;
 create index connection_found_app on vestal.connection (id) where found = 'app_credentials';
+create index app_secret_ends on vestal.app (secret_ends_on) where secret_ends_on is not null;

@@ -31,14 +31,16 @@ from vestal.connection c left join vestal.token t on t.connection_id = c.id
 		and p.state <> 'closed'
 	left join vestal.provider_state a on a.provider = c.provider and a.datacenter = c.datacenter and a.app_id = c.app_id
 		and a.state <> 'closed'
-	left join vestal.app o on o.id = c.app_id and o.secret_ends_on < vestal.in_a_week()
-	left join ( -- few, as a rule: where the app's own secret ends, or that of its owner's app in another data centre
-		select o.id, s.datacenter, coalesce(s.secret_ends_on < vestal.in_a_week(), false) as ends
-		from vestal.app o join vestal.app s on s.provider = o.provider and coalesce(s.client_id, '') = coalesce(o.client_id, '')
-		where least(o.secret_ends_on, s.secret_ends_on) < vestal.in_a_week()
-	) n on n.id = c.app_id and n.datacenter = c.datacenter
 	cross join lateral (select least(t.grant_ends_at, t.idle_ends_at) as refresh_expires_at,
-		coalesce(n.ends, o.id is not null) as secret_ends) g
+		-- asked once for all rows, and of a row only when any secret ends: that of the owner's app in the connection's
+		-- data centre, else its app's own
+		exists (select from vestal.app e where e.secret_ends_on < vestal.in_a_week()) and coalesce(
+			(select coalesce(s.secret_ends_on < vestal.in_a_week(), false) from vestal.app o join vestal.app s
+				on s.provider = o.provider and s.datacenter = c.datacenter
+				and (s.client_id = o.client_id or s.client_id is null and o.client_id is null)
+				where o.id = c.app_id),
+			(select o.secret_ends_on < vestal.in_a_week() from vestal.app o where o.id = c.app_id), false) as secret_ends
+		offset 0) g
 	cross join lateral (select w.why,
 		case
 		when t.connection_id is null then 'missing'

@@ -315,7 +315,7 @@ def test_the_sweep_wipes_what_is_over(connected, stack, sim):
 
 def test_a_newer_one_takes_the_place(connected):
     first = refused(connected, flow(connected))
-    second = refused(connected, flow(connected, user="a-third@example.com"))
+    second = refused(connected, flow(connected, user=f"{connected.id}.third@example.com"))
     assert held(connected) == [(False, "account_changed"), (True, "account_changed")] and first != second
     assert accept(connected, first).problem(409, "account_changed") == []
     assert accept(connected, second).json["generation"] == 2 and pinned(connected) == second

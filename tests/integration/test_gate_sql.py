@@ -219,7 +219,7 @@ def test_changed_credentials_are_tried_at_once(rows, refresher):
     operator = rows.session("operator")
 
     def set_app():
-        return operator.run("app/set", provider, None, "us", "id", b"sealed", 2, "https://x/", None)
+        return operator.run("app/set", provider, None, "us", "id", b"sealed", 2, "https://x/", None, "{}")
 
     assert set_app() == [(app,)] and rows.gate(gate).state == "closed" and refresher.run("gate/mended") == []
     rows.set("provider_state", gate, state="'open'", retry_at="now() + interval '1 hour'")

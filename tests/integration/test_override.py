@@ -215,7 +215,7 @@ def test_who_may(place, quiet):
 def test_without_an_app(place):
     id = f"no-app-{secrets.token_hex(4)}"
     place.stack.ctl("client", "add", id)
-    answer = place.stack.api("POST", URL, {"clientId": id, "refresh_token": "1000.a", "reason": "x", "provider": "sim_quick"})
+    answer = place.stack.api("POST", URL, {"clientId": id, "refresh_token": "1000.a", "reason": "x", "provider": "xero"})
     answer.problem(409, "app_missing")
 
 
