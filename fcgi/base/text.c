@@ -206,3 +206,40 @@ char *text_base64(struct work *w, const unsigned char *bytes, size_t n)
 {
 	return base64(w, bytes, n, BASE64_COMMON "+/", 1);
 }
+
+/* The value of a base64 letter, or -1. */
+static int letter(char c)
+{
+	const char *at = c ? strchr(BASE64_COMMON "+/", c) : NULL;
+
+	return at ? (int)(at - (BASE64_COMMON "+/")) : -1;
+}
+
+unsigned char *text_unbase64(struct work *w, const char *text, size_t n, size_t *bytes_n)
+{
+	unsigned char *out = work_alloc(w, n / 4 * 3 + 1);
+	size_t padding = n && text[n - 1] == '=' ? (n > 1 && text[n - 2] == '=' ? 2u : 1u) : 0;
+	unsigned long group = 0;
+
+	*bytes_n = n / 4 * 3 - padding;
+	if (n % 4)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		int value = i + padding < n ? letter(text[i]) : 0;
+
+		if (value < 0)
+			return NULL;
+		group = group << 6 | (unsigned long)value;
+		if (i % 4 != 3)
+			continue;
+		out[i / 4 * 3] = (unsigned char)(group >> 16);
+		out[i / 4 * 3 + 1] = (unsigned char)(group >> 8);
+		out[i / 4 * 3 + 2] = (unsigned char)group;
+		group = 0;
+	}
+	/* What the padding cuts off has to be zero, or two texts were one signature. */
+	for (size_t i = *bytes_n; i < n / 4 * 3; i++)
+		if (out[i])
+			return NULL;
+	return out;
+}

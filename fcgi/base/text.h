@@ -49,4 +49,8 @@ char *text_base64url(struct work *w, const unsigned char *bytes, size_t n);
  * wipes it. */
 char *text_base64(struct work *w, const unsigned char *bytes, size_t n);
 
+/* Bytes of a padded base64 text of n characters; sets *bytes_n. Returns NULL for anything that
+ * text_base64() would not have written. */
+unsigned char *text_unbase64(struct work *w, const char *text, size_t n, size_t *bytes_n);
+
 #endif

@@ -157,6 +157,80 @@ enum err vault_crypto_gcm_open(const unsigned char key[VAULT_KEY_BYTES],
 	return ready ? ERR_SEALED : ERR_BUG;
 }
 
+static EVP_MD_CTX *context_of(struct vault_hash *hash)
+{
+	return (EVP_MD_CTX *)hash;
+}
+
+enum err vault_crypto_hash_new(struct vault_hash **hash)
+{
+	EVP_MD_CTX *ctx = fetched() ? EVP_MD_CTX_new() : NULL;
+	int ok = ctx && EVP_DigestInit_ex2(ctx, sha256, NULL) == 1;
+
+	*hash = (struct vault_hash *)ctx;
+	return ok ? ERR_OK : ERR_BUG;
+}
+
+enum err vault_crypto_hash_add(struct vault_hash *hash, const void *bytes, size_t n)
+{
+	return EVP_DigestUpdate(context_of(hash), bytes, n) == 1 ? ERR_OK : ERR_BUG;
+}
+
+enum err vault_crypto_hash_end(struct vault_hash *hash, unsigned char out[VAULT_HASH_BYTES])
+{
+	EVP_MD_CTX *ctx = context_of(hash);
+
+	return EVP_DigestFinal_ex(ctx, out, NULL) == 1 && EVP_DigestInit_ex2(ctx, sha256, NULL) == 1
+		       ? ERR_OK
+		       : ERR_BUG;
+}
+
+void vault_crypto_hash_free(struct vault_hash *hash)
+{
+	EVP_MD_CTX_free(context_of(hash));
+}
+
+enum err vault_crypto_ed25519_public(
+	const unsigned char seed[VAULT_KEY_BYTES], unsigned char public_key[VAULT_KEY_BYTES])
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, VAULT_KEY_BYTES);
+	size_t n = VAULT_KEY_BYTES;
+	int ok = key && EVP_PKEY_get_raw_public_key(key, public_key, &n) == 1 &&
+		 n == VAULT_KEY_BYTES;
+
+	EVP_PKEY_free(key);
+	return ok ? ERR_OK : ERR_BUG;
+}
+
+enum err vault_crypto_ed25519_sign(const unsigned char seed[VAULT_KEY_BYTES], const void *bytes,
+	size_t n, unsigned char signature[VAULT_SIGNATURE_BYTES])
+{
+	EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, VAULT_KEY_BYTES);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t out_n = VAULT_SIGNATURE_BYTES;
+	int ok = key && ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+		 EVP_DigestSign(ctx, signature, &out_n, bytes, n) == 1 &&
+		 out_n == VAULT_SIGNATURE_BYTES;
+
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return ok ? ERR_OK : ERR_BUG;
+}
+
+int vault_crypto_ed25519_fits(const unsigned char public_key[VAULT_KEY_BYTES], const void *bytes,
+	size_t n, const unsigned char signature[VAULT_SIGNATURE_BYTES])
+{
+	EVP_PKEY *key =
+		EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, VAULT_KEY_BYTES);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	int fits = key && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) == 1 &&
+		   EVP_DigestVerify(ctx, signature, VAULT_SIGNATURE_BYTES, bytes, n) == 1;
+
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key);
+	return fits;
+}
+
 int vault_crypto_equal(const void *a, const void *b, size_t n)
 {
 	return CRYPTO_memcmp(a, b, n) == 0;

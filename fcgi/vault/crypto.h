@@ -14,6 +14,7 @@
 #define VAULT_KEY_BYTES 32
 #define VAULT_NONCE_BYTES 12
 #define VAULT_TAG_BYTES 16
+#define VAULT_SIGNATURE_BYTES 64
 
 /* n random bytes for what has to stay secret: keys, states, API keys. Returns: ERR_BUG, and out is
  * zeroed. */
@@ -55,6 +56,28 @@ enum err vault_crypto_gcm_open(const unsigned char key[VAULT_KEY_BYTES],
 	const unsigned char nonce[VAULT_NONCE_BYTES], const void *aad, size_t aad_n,
 	const void *cipher, size_t n, const unsigned char tag[VAULT_TAG_BYTES],
 	unsigned char *plain) MUST_CHECK;
+
+/*
+ * SHA-256 of what comes in parts. end gives the hash and begins anew.
+ * Returns: ERR_BUG. Owns: the caller (vault_crypto_hash_free; NULL is fine).
+ */
+struct vault_hash;
+enum err vault_crypto_hash_new(struct vault_hash **hash) MUST_CHECK;
+enum err vault_crypto_hash_add(struct vault_hash *hash, const void *bytes, size_t n) MUST_CHECK;
+enum err vault_crypto_hash_end(
+	struct vault_hash *hash, unsigned char out[VAULT_HASH_BYTES]) MUST_CHECK;
+void vault_crypto_hash_free(struct vault_hash *hash);
+
+/* Ed25519: the public key of a seed, and a signature of n bytes. Returns: ERR_BUG. Source: RFC 8032
+ * section 5.1. */
+enum err vault_crypto_ed25519_public(const unsigned char seed[VAULT_KEY_BYTES],
+	unsigned char public_key[VAULT_KEY_BYTES]) MUST_CHECK;
+enum err vault_crypto_ed25519_sign(const unsigned char seed[VAULT_KEY_BYTES], const void *bytes,
+	size_t n, unsigned char signature[VAULT_SIGNATURE_BYTES]) MUST_CHECK;
+
+/* Whether a signature is that key's, of these bytes. */
+int vault_crypto_ed25519_fits(const unsigned char public_key[VAULT_KEY_BYTES], const void *bytes,
+	size_t n, const unsigned char signature[VAULT_SIGNATURE_BYTES]);
 
 /* Whether two times n bytes are the same; takes the same time whatever they are. */
 int vault_crypto_equal(const void *a, const void *b, size_t n);

@@ -40,6 +40,7 @@ REVEALS = {
     "fcgi/base/secret.c": "is the type itself",
     "fcgi/base/secret.h": "declares it",
     "fcgi/vault/ring.c": "writes key rings, and derives a key's id",
+    "fcgi/vault/note.c": "derives the key that signs",
     "fcgi/vault/seal.c": "derives the record's key, and seals the plain text",
     "fcgi/vault/fingerprint.c": "hashes the token under the ring's key",
     "fcgi/oauth/token_request.c": "puts code, verifier, token or client secret into the request to the provider",

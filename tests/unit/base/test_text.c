@@ -200,6 +200,29 @@ static void base64_vectors(void **state)
 	}
 }
 
+static void base64_goes_back(void **state)
+{
+	static const char *const wrong[] = {
+		"Zg", "Zg=", "Zg==Zg==", "Z===", "====", "Zh==", "Zm9=", "Zm9v\n", "-_-_", "Zm 9"};
+	const unsigned char bytes[] = {0xfb, 0xff, 0xbf, 0, 1, 2, 3};
+
+	for (size_t n = 0; n <= sizeof(bytes); n++) {
+		const char *text = text_base64(*state, bytes, n);
+		size_t got = 99;
+		const unsigned char *back = text_unbase64(*state, text, strlen(text), &got);
+
+		assert_non_null(back);
+		assert_int_equal(got, n);
+		assert_memory_equal(back, bytes, n);
+	}
+	for (size_t i = 0; i < UNIT_COUNT(wrong); i++) {
+		size_t got;
+
+		if (text_unbase64(*state, wrong[i], strlen(wrong[i]), &got))
+			fail_msg("%s is taken", wrong[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +235,7 @@ int main(void)
 		UNIT_TEST(form_decoding),
 		UNIT_TEST(hex_goes_there_and_back),
 		UNIT_TEST(base64_vectors),
+		UNIT_TEST(base64_goes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
