@@ -1,21 +1,21 @@
 -- Who may do what, whole: `vestalctl migrate` takes everything back and grants exactly this, so that the lists here are
 -- the truth after every run. tests/integration/test_privileges.py holds the same as a matrix.
 
-revoke all on all tables in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
-revoke all on all sequences in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
-revoke all on all functions in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+revoke all on all tables in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator, vestal_sealer;
+revoke all on all sequences in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator, vestal_sealer;
+revoke all on all functions in schema vestal from public, vestal_worker, vestal_refresher, vestal_auditor, vestal_operator, vestal_sealer;
 revoke all on schema vestal from public;
-grant usage on schema vestal to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator;
+grant usage on schema vestal to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator, vestal_sealer;
 grant execute on function vestal.rfc3339(timestamptz), vestal.seconds_left(timestamptz), vestal.in_a_week() to public;
 
 -- the schema's version
-grant select on vestal.schema_migration to vestal_worker, vestal_refresher, vestal_operator;
+grant select on vestal.schema_migration to vestal_worker, vestal_refresher, vestal_operator, vestal_sealer;
 
 -- the audit trail: what a writer may say of itself, and nothing else
 grant insert (host, program, request_id, run_id, actor, actor_auth, address, user_agent, action, outcome, object_type,
 	object_id, client_id, provider, connection_id, incident_id, generation, key_id, fingerprint, reason, severity,
 	clock_ok, detail_text)
-	on vestal.audit_event to vestal_worker, vestal_refresher, vestal_operator;
+	on vestal.audit_event to vestal_worker, vestal_refresher, vestal_operator, vestal_sealer;
 grant execute on function vestal.audit_make_partitions(integer) to vestal_refresher, vestal_operator;
 
 -- workers: flows and reads
@@ -70,7 +70,15 @@ grant select, update (state, retry_at) on vestal.provider_state to vestal_operat
 grant select (id, name, role, clients, providers, addresses, created_at, expires_at, revoked_at, last_used_on),
 	insert, update (revoked_at) on vestal.api_key to vestal_operator;
 
+-- sealer: the trail whole, its proof, and of tokens what has to agree with it; the only one that writes the proof
+grant select on vestal.audit_event to vestal_sealer;
+grant select, insert on vestal.audit_leaf, vestal.audit_checkpoint to vestal_sealer;
+grant select (connection_id, generation, access_fingerprint) on vestal.token to vestal_sealer;
+grant select (id, client_id, provider) on vestal.connection to vestal_sealer;
+grant execute on function vestal.audit_prune(date) to vestal_sealer;
+
 -- auditor: views only
 grant select on vestal.connection_report, vestal.v_audit_event, vestal.v_token_touch, vestal.v_override,
 	vestal.v_login_failed, vestal.v_service_access, vestal.v_reauthorization, vestal.v_renewal,
-	vestal.v_key_lifecycle, vestal.v_incident_ttr to vestal_auditor, vestal_operator;
+	vestal.v_key_lifecycle, vestal.v_incident_ttr, vestal.v_audit_seal to vestal_auditor, vestal_operator;
+grant select on vestal.v_audit_seal to vestal_sealer;

@@ -10,14 +10,16 @@ begin
 	if not exists (select from pg_roles where rolname = 'vestal_owner') then
 		create role vestal_owner nologin;
 	end if;
-	foreach login in array array['vestal_worker', 'vestal_refresher', 'vestal_auditor', 'vestal_operator'] loop
+	foreach login in array array['vestal_worker', 'vestal_refresher', 'vestal_auditor', 'vestal_operator',
+		'vestal_sealer'] loop
 		if not exists (select from pg_roles where rolname = login) then
 			execute format('create role %I login noinherit', login);
 		end if;
 	end loop;
 	execute format('revoke all on database %I from public', current_database());
 	execute format('grant create on database %I to vestal_owner', current_database());
-	execute format('grant connect on database %I to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator',
+	execute format('grant connect on database %I to vestal_worker, vestal_refresher, vestal_auditor, vestal_operator,
+		vestal_sealer',
 		current_database());
 end
 $$;

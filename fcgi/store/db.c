@@ -91,7 +91,7 @@ static int wait_for(struct work *w, const struct store_db *db, short events)
 {
 	int64_t left_ms = work_left_ms(w);
 
-	if (db->role != STORE_OPERATOR && left_ms > ANSWER_MS)
+	if (db->role < STORE_OPERATOR && left_ms > ANSWER_MS)
 		left_ms = ANSWER_MS;
 	return poll_ms(db, events, left_ms);
 }

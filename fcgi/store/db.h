@@ -11,7 +11,7 @@
 #include "store/stmt.auto.h"
 
 /* STORE_OWNER marks the statements of migrations, which run unprepared. */
-enum store_role { STORE_WORKER, STORE_REFRESHER, STORE_OPERATOR, STORE_OWNER };
+enum store_role { STORE_WORKER, STORE_REFRESHER, STORE_OPERATOR, STORE_SEALER, STORE_OWNER };
 
 struct store_db;
 struct store_rows;
@@ -111,7 +111,8 @@ enum err store_db_wait(struct work *w, struct store_db *db, int64_t wait_ms, con
 /* Listens to nothing any more, and forgets what has arrived. Harmless when nobody listens. */
 enum err store_db_unlisten(struct work *w, struct store_db *db) MUST_CHECK;
 
-/* Runs a whole script of sql/schema or sql/views. For migrations only. */
+/* Runs a whole script: of sql/schema or sql/views for a migration, or what no prepared statement
+ * can say, as a constant. */
 enum err store_db_script(struct work *w, struct store_db *db, const char *script) MUST_CHECK;
 
 /* Connects for a migration: no statement is prepared, no version compared. */

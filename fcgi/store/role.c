@@ -24,6 +24,7 @@ static const struct role_row roles[] = {
 		COMMON_OPTIONS "-c statement_timeout=30s"},
 	[STORE_OPERATOR] = {"vestal_operator", "vestalctl",
 		COMMON_OPTIONS "-c statement_timeout=0"},
+	[STORE_SEALER] = {"vestal_sealer", "vestalctl", COMMON_OPTIONS "-c statement_timeout=0"},
 };
 
 const char *store_role_user(enum store_role role)

@@ -13,6 +13,7 @@ static const struct {
 	{"23503", ERR_IN_USE},          /* foreign_key_violation */
 	{"40001", ERR_CONFLICT},        /* serialization_failure */
 	{"40P01", ERR_CONFLICT},        /* deadlock_detected */
+	{"55000", ERR_CONFLICT},        /* object_not_in_prerequisite_state */
 	{"55P03", ERR_DB_TIMEOUT},      /* lock_not_available */
 	{"57014", ERR_DB_TIMEOUT},      /* query_canceled */
 	{"57", ERR_DB_AWAY},            /* operator_intervention */

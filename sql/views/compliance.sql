@@ -46,3 +46,14 @@ create or replace view vestal.v_incident_ttr as
 		i.resolved_at - i.impact_start as time_to_recover
 	from vestal.incident i left join vestal.connection c on c.id = i.connection_id
 		left join vestal.provider_state s on s.id = i.provider_state_id;
+
+-- How far the audit trail is sealed; one row.
+create or replace view vestal.v_audit_seal as
+	select coalesce(c.size, 0) as size, c.number as checkpoint, c.at as checkpoint_at,
+		case when c.at is not null then greatest(extract(epoch from now() - c.at), 0)::bigint end as checkpoint_age_s, waiting.n as waiting,
+		case when waiting.oldest is not null then greatest(extract(epoch from now() - waiting.oldest), 0)::bigint end as oldest_s
+	from (select) one
+		left join lateral (select * from vestal.audit_checkpoint order by number desc limit 1) c on true,
+		lateral (select count(*) as n, min(e.at) as oldest from vestal.audit_event e
+			where e.xid >= coalesce(case when c.horizon <= pg_snapshot_xmax(pg_current_snapshot()) then c.horizon end, '0'::xid8)
+				and (select true from vestal.audit_leaf l where l.event_id = e.id and l.at = e.at) is null) waiting;

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 from psycopg2 import errors
 
-LOGINS = ("vestal_worker", "vestal_refresher", "vestal_auditor", "vestal_operator")
+LOGINS = ("vestal_worker", "vestal_refresher", "vestal_auditor", "vestal_operator", "vestal_sealer")
 ROLES = (*LOGINS, "vestal_owner", "public")
 EVERYTHING = ("select", "insert", "update", "delete", "truncate", "references", "trigger")
 BY_COLUMN = ("select", "insert", "update", "references")
@@ -26,7 +26,7 @@ RENEWED = """generation access_sealed refresh_sealed access_fingerprint refresh_
 	grant_ends_at idle_ends_at"""
 CHECKED = "checked_at found found_at found_generation"
 GATE = "select insert(provider datacenter app_id cause) update(state cause code failures openings since retry_at version deaths)"
-AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr"
+AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr v_audit_seal"
 
 # A line a table: its verbs, with the columns where it is not the whole table. Everything that does not stand here is
 # denied; the owner may do everything.
@@ -89,6 +89,15 @@ MATRIX = {
         connection_report      select
         {AUDITED}              select
     """,
+    "vestal_sealer": f"""
+        schema_migration       select
+        audit_event            select insert({EVENT})
+        audit_leaf             select insert
+        audit_checkpoint       select insert
+        connection             select(id client_id provider)
+        token                  select(connection_id generation access_fingerprint)
+        v_audit_seal           select
+    """,
     "public": "",
 }
 
@@ -97,6 +106,7 @@ FUNCTIONS = {
     "seconds_left": {*ROLES},
     "in_a_week": {*ROLES},
     "audit_make_partitions": {"vestal_owner", "vestal_refresher", "vestal_operator"},
+    "audit_prune": {"vestal_owner", "vestal_sealer"},
     "audit_guard": {"vestal_owner"},
     "audit_refuse": {"vestal_owner"},
 }
@@ -176,8 +186,8 @@ def test_functions(stack):
 
 def test_functions_that_run_as_their_owner(stack):
     rows = stack.sql("select proname, proconfig from pg_proc where pronamespace = 'vestal'::regnamespace and prosecdef")
-    assert [name for name, _ in rows] == ["audit_make_partitions"]
-    assert 'search_path=""' in rows[0][1], "whoever calls it could lend it his own tables"
+    assert sorted(name for name, _ in rows) == ["audit_make_partitions", "audit_prune"]
+    assert all('search_path=""' in config for _, config in rows), "whoever calls them could lend them his own tables"
 
 
 def test_schemas_and_database(stack):

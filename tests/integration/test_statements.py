@@ -13,7 +13,7 @@ from harness import TREE, postgres_program
 
 QUERIES = sorted((TREE / "sql/queries").glob("*/*.sql"))
 SCHEMA = sorted((TREE / "sql/schema").glob("[0-9]*.sql"))
-USERS = {"worker": "vestal_worker", "refresher": "vestal_refresher", "operator": "vestal_operator", "owner": "vestal_operator"}
+USERS = {"worker": "vestal_worker", "refresher": "vestal_refresher", "operator": "vestal_operator", "sealer": "vestal_sealer", "owner": "vestal_operator"}
 TYPES = {"int8": "bigint", "int4": "integer", "bool": "boolean", "timestamptz": "timestamp with time zone"}
 
 

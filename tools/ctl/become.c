@@ -9,17 +9,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum err ctl_become_find(struct work *w, const struct conf *conf, struct ctl_owner *owner)
+enum err ctl_become_find(
+	struct work *w, const struct conf *conf, int with_audit_key, struct ctl_owner *owner)
 {
-	const char *dir = conf_text(conf, CONF_state_dir);
+	const enum conf_option option = with_audit_key && *conf_text(conf, CONF_audit_key_dir)
+						? CONF_audit_key_dir
+						: CONF_state_dir;
+	const char *dir = conf_text(conf, option);
 	const struct passwd *account;
 	struct stat info;
 
 	if (stat(dir, &info) < 0 || !S_ISDIR(info.st_mode))
 		return work_fail(w, ERR_CONFIG,
-			"setting state_dir: %s is not a folder, so it is not known as whom to go "
+			"setting %s: %s is not a folder, so it is not known as whom to go "
 			"on (set in %s)",
-			dir, conf->origin[CONF_state_dir]);
+			conf_name(option), dir, conf->origin[option]);
 	account = getpwuid(info.st_uid);
 	*owner = (struct ctl_owner){.uid = info.st_uid,
 		.gid = account ? account->pw_gid : info.st_gid,

@@ -14,9 +14,10 @@ struct ctl_owner {
 	const char *name; /* NULL: the account has none */
 };
 
-/* The owner of the state directory. Returns: ERR_CONFIG when it is not there. Owns: the work. */
-enum err ctl_become_find(
-	struct work *w, const struct conf *conf, struct ctl_owner *owner) MUST_CHECK;
+/* The owner of the state directory; with_audit_key: of the folder with the audit key, where that is
+ * one of its own. Returns: ERR_CONFIG when it is not there. Owns: the work. */
+enum err ctl_become_find(struct work *w, const struct conf *conf, int with_audit_key,
+	struct ctl_owner *owner) MUST_CHECK;
 
 /* Makes a folder (0700) for the owner; one that is there stays as it is. Returns: ERR_IO. */
 enum err ctl_become_make_dir(

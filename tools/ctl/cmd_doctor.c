@@ -3,8 +3,10 @@
 #include "base/text.h"
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
+#include "custody/checkpoint.h"
 #include "store/migrate.h"
 #include "store/run.h"
+#include "store/seal.h"
 #include "vault/spool.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #define RUN_PERIODS 3
+#define SEAL_WARN_PERIODS 2
 #define START "let vestal-refresh.timer or cron start vestal-refresh"
 
 enum result { GOOD, WARNING, FAILED };
@@ -89,6 +92,31 @@ static void check_run(struct doctor *d)
 		say(d, GOOD, "renewal", text);
 }
 
+/* What is not sealed can still be changed unseen. */
+static void check_seal(struct doctor *d)
+{
+	struct ctl *ctl = d->ctl;
+	const int64_t period_s = conf_number(&ctl->conf, CONF_refresh_period_s);
+	struct store_seal_status status;
+	const char *text;
+	enum err err = store_seal_status(ctl->w, ctl->c.db, &status);
+
+	if (err) {
+		judge(d, err, "audit trail", "", NULL);
+		return;
+	}
+	text = work_printf(ctl->w, "%lld events sealed, %lld wait", (long long)status.size,
+		(long long)status.unsealed);
+	if (status.oldest_s > SEAL_WARN_PERIODS * period_s)
+		say(d, status.oldest_s > RUN_PERIODS * period_s ? FAILED : WARNING, "audit trail",
+			work_printf(ctl->w,
+				"%s, the oldest for %lld s; let vestal-audit.timer or cron start "
+				"vestalctl audit seal",
+				text, (long long)status.oldest_s));
+	else
+		say(d, GOOD, "audit trail", text);
+}
+
 static void check_database(struct doctor *d)
 {
 	struct ctl *ctl = d->ctl;
@@ -99,8 +127,25 @@ static void check_database(struct doctor *d)
 		return;
 	err = ctl_open_database(ctl, 0);
 	judge(d, err, "schema", work_printf(ctl->w, "version %d", STORE_SCHEMA_VERSION), NULL);
-	if (!err)
-		check_run(d);
+	if (err)
+		return;
+	check_run(d);
+	check_seal(d);
+}
+
+/* Where the key that signs has an account of its own, only its public half is for us to read. */
+static int has_own_account(const struct ctl *ctl, int ring)
+{
+	return ring == VAULT_RING_AUDIT && *conf_text(&ctl->conf, CONF_audit_key_dir);
+}
+
+static void check_public_key(struct doctor *d)
+{
+	struct ctl *ctl = d->ctl;
+	struct vault_publics publics;
+
+	judge(d, custody_checkpoint_publics(ctl->w, &ctl->conf, &publics), "audit.pub",
+		"present; the key that signs belongs to another account", NULL);
 }
 
 static void check_rings(struct doctor *d)
@@ -110,7 +155,13 @@ static void check_rings(struct doctor *d)
 	for (int i = 0; i < VAULT_RING_COUNT; i++) {
 		struct vault_keyring *keyring = NULL;
 		const char *name = vault_ring_name((enum vault_ring)i);
-		enum err err = vault_keyring_load(ctl->w, conf_text(&ctl->conf, CONF_key_dir),
+		enum err err;
+
+		if (has_own_account(ctl, i)) {
+			check_public_key(d);
+			continue;
+		}
+		err = vault_keyring_load(ctl->w, conf_text(&ctl->conf, CONF_key_dir),
 			VAULT_RING_BIT((enum vault_ring)i), &keyring);
 
 		judge(d, err, work_printf(ctl->w, "key ring %s", name), "present and safe", NULL);

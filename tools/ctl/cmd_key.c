@@ -1,6 +1,7 @@
 /* key: the key rings. Their bytes stay in their files. */
 #include "ctl/cmd.h"
 #include "ctl/ctl.h"
+#include "custody/checkpoint.h"
 #include "store/audit.h"
 
 static void show_key(struct jout *j, const char *ring, const struct vault_key_info *key)
@@ -35,6 +36,23 @@ static void record(struct ctl *ctl, const char *ring, const struct vault_key_inf
 		ctl_note("the new key is not in the audit trail: %s", fault);
 }
 
+/* Whoever wants to prove the audit trail needs the public half. */
+static enum err publish(struct ctl *ctl)
+{
+	struct vault_publics publics;
+	struct vault_keyring *keyring = NULL;
+	enum err err = custody_checkpoint_keys(ctl->w, &ctl->conf, &keyring, &publics);
+
+	vault_keyring_free(keyring);
+	return err;
+}
+
+static const char *dir_of(const struct ctl *ctl, enum vault_ring ring)
+{
+	return ring == VAULT_RING_AUDIT ? custody_checkpoint_key_dir(&ctl->conf)
+					: conf_text(&ctl->conf, CONF_key_dir);
+}
+
 enum err ctl_cmd_key_add(struct ctl *ctl)
 {
 	const char *name = ctl->args->positionals[0];
@@ -46,7 +64,9 @@ enum err ctl_cmd_key_add(struct ctl *ctl)
 		return work_fail(ctl->w, ERR_USAGE,
 			"RING: %s is not a ring; there is token, app, copy, spool, audit, session",
 			name);
-	err = vault_keyring_add(ctl->w, conf_text(&ctl->conf, CONF_key_dir), ring, &key);
+	err = vault_keyring_add(ctl->w, dir_of(ctl, ring), ring, &key);
+	if (!err && ring == VAULT_RING_AUDIT)
+		err = publish(ctl);
 	if (err)
 		return err;
 	record(ctl, name, &key);
@@ -69,9 +89,15 @@ struct ring {
 static enum err load(struct ctl *ctl, enum vault_ring which, struct ring *ring)
 {
 	struct vault_keyring *keyring = NULL;
-	enum err err = vault_keyring_load(
-		ctl->w, conf_text(&ctl->conf, CONF_key_dir), VAULT_RING_BIT(which), &keyring);
+	enum err err =
+		vault_keyring_load(ctl->w, dir_of(ctl, which), VAULT_RING_BIT(which), &keyring);
 
+	/* The audit key may be another account's, who alone sees that it is there. */
+	if (err == ERR_IO && which == VAULT_RING_AUDIT &&
+		*conf_text(&ctl->conf, CONF_audit_key_dir)) {
+		work_forgive(ctl->w);
+		err = ERR_KEY_UNKNOWN;
+	}
 	*ring = (struct ring){.is_missing = err == ERR_KEY_UNKNOWN};
 	if (ring->is_missing) {
 		work_forgive(ctl->w);

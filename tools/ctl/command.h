@@ -21,29 +21,38 @@ enum ctl_option {
 	CTL_OPT_CLIENT_ID,
 	CTL_OPT_CLIENT_SECRET_FILE,
 	CTL_OPT_CREATE,
+	CTL_OPT_CSV,
 	CTL_OPT_DATACENTER,
 	CTL_OPT_DRY_RUN,
 	CTL_OPT_EXPIRES,
 	CTL_OPT_FILE,
+	CTL_OPT_FROM,
 	CTL_OPT_HELP,
 	CTL_OPT_JSON,
 	CTL_OPT_NAME,
+	CTL_OPT_OUT,
 	CTL_OPT_PARAM,
 	CTL_OPT_PROVIDER,
+	CTL_OPT_PUBLIC_KEY,
 	CTL_OPT_REASON,
 	CTL_OPT_REDIRECT_URI,
 	CTL_OPT_ROLE,
 	CTL_OPT_SECRET_ENDS,
+	CTL_OPT_TO,
+	CTL_OPT_WITNESS,
 	CTL_OPT_COUNT
 };
 
 #define CTL_BIT(option) (1u << (option))
 
+#define CTL_FILE_NEW 2
+
 struct ctl_option_row {
 	const char *name; /* with its dashes */
 	const char *word; /* stands for its value; NULL: it takes none */
 	const char *help;
-	int is_file; /* an input, opened before the account changes; "-" is standard input */
+	int is_file; /* 1: an input, opened before the account changes; "-" is standard input.
+		      * CTL_FILE_NEW: likewise a file to be made, with its manifest beside it */
 };
 
 extern const struct ctl_option_row ctl_options[CTL_OPT_COUNT];
@@ -58,6 +67,7 @@ enum ctl_need {
 	CTL_NEED_OWNER = 1 << 5,   /* as the owner, also without database and rings */
 	CTL_NEED_WORKER = 1 << 7,  /* as the owner, and connected as the service's workers are */
 	CTL_NEED_KEY_DIR = 1 << 6, /* the folder of the key rings, made when it is not there */
+	CTL_NEED_SEALER = 1 << 8,  /* connected as the sealer, and the audit key's account */
 };
 
 #define CTL_POSITIONALS_MAX 4

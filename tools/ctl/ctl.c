@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "ctl/explain.h"
+#include "custody/checkpoint.h"
 #include "store/audit.h"
 #include "store/migrate.h"
 #include "store/scope.h"
@@ -82,6 +83,21 @@ enum err ctl_open_conf(struct ctl *ctl)
 	return ERR_OK;
 }
 
+/* What is made belongs to the caller, and never takes the place of something. */
+static int make_file(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
+}
+
+static int open_file(struct ctl *ctl, const struct ctl_option_row *option, const char *path)
+{
+	if (option->is_file != CTL_FILE_NEW)
+		return text_equal(path, "-") ? STDIN_FILENO
+					     : open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	ctl->manifest = make_file(work_printf(ctl->w, "%s.manifest", path));
+	return ctl->manifest < 0 ? -1 : make_file(path);
+}
+
 static enum err open_input(struct ctl *ctl)
 {
 	for (int i = 0; i < CTL_OPT_COUNT; i++) {
@@ -91,21 +107,24 @@ static enum err open_input(struct ctl *ctl)
 
 		if (!path)
 			continue;
-		ctl->input = text_equal(path, "-") ? STDIN_FILENO
-						   : open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
+		ctl->input = open_file(ctl, &ctl_options[i], path);
 		if (ctl->input < 0)
 			return work_fail(ctl->w, ERR_IO, "%s %s cannot be opened: %s",
 				ctl_options[i].name, path, strerror(errno));
+		ctl->inputs[i] = ctl->input;
 	}
 	return ERR_OK;
 }
 
 enum err ctl_open_database(struct ctl *ctl, int is_bare)
 {
+	const struct ctl_command *command = ctl->args->command;
+	const int is_sealer = command->needs & CTL_NEED_SEALER;
 	enum err err = ERR_OK;
 
 	if (!ctl->c.db)
-		err = store_db_new(ctl->w, &ctl->boot_conf, STORE_OPERATOR, &ctl->c.db);
+		err = store_db_new(ctl->w, &ctl->boot_conf,
+			is_sealer ? STORE_SEALER : STORE_OPERATOR, &ctl->c.db);
 	if (err)
 		return err;
 	log_less(ctl, 1);
@@ -129,6 +148,16 @@ static enum err open_database(struct ctl *ctl, unsigned needs)
 	return err;
 }
 
+/* What has to do with the audit key is done as the account that alone may read it. */
+static int needs_audit_key(const struct ctl *ctl)
+{
+	const struct ctl_args *args = ctl->args;
+
+	return args->command->needs & CTL_NEED_SEALER ||
+	       (args->command->needs & CTL_NEED_KEY_DIR && args->positional_count &&
+		       vault_ring_by_name(args->positionals[0]) == VAULT_RING_AUDIT);
+}
+
 enum err ctl_open_account(struct ctl *ctl, int with_key_dir)
 {
 	struct ctl_owner owner;
@@ -136,9 +165,12 @@ enum err ctl_open_account(struct ctl *ctl, int with_key_dir)
 
 	if (geteuid() != 0)
 		return ERR_OK;
-	err = ctl_become_find(ctl->w, &ctl->conf, &owner);
+	err = ctl_become_find(ctl->w, &ctl->conf, needs_audit_key(ctl), &owner);
 	if (!err && with_key_dir)
-		err = ctl_become_make_dir(ctl->w, conf_text(&ctl->conf, CONF_key_dir), &owner);
+		err = ctl_become_make_dir(ctl->w,
+			needs_audit_key(ctl) ? custody_checkpoint_key_dir(&ctl->conf)
+					     : conf_text(&ctl->conf, CONF_key_dir),
+			&owner);
 	return err ? err : ctl_become(ctl->w, &owner);
 }
 
@@ -190,8 +222,13 @@ void ctl_close(struct ctl *ctl)
 		custody_close(&ctl->c);
 	else
 		store_db_free(ctl->c.db);
-	if (ctl->input > STDERR_FILENO)
-		close(ctl->input);
+	for (int i = 0; i < CTL_OPT_COUNT; i++)
+		if (ctl->inputs[i] > STDERR_FILENO)
+			close(ctl->inputs[i]);
+	if (ctl->manifest > STDERR_FILENO)
+		close(ctl->manifest);
+	memset(ctl->inputs, 0, sizeof(ctl->inputs));
+	ctl->manifest = 0;
 	ctl->c = (struct custody){0};
 	ctl->input = -1;
 }

@@ -14,10 +14,12 @@ struct ctl {
 	struct conf conf;      /* as it is set */
 	struct conf boot_conf; /* the same, but quieter */
 	struct custody c;
-	int input;            /* the file named on the command line; -1: none was */
-	int is_locked;        /* secrets cannot be swapped out */
-	const char *db_fault; /* why there is no database, where the command copes without */
-	int exit_code;        /* of a command that ends well */
+	int input;                 /* the file named on the command line; -1: none was */
+	int inputs[CTL_OPT_COUNT]; /* each of them by its option, where there are several */
+	int manifest;              /* of the file that is made, where one is; 0: none */
+	int is_locked;             /* secrets cannot be swapped out */
+	const char *db_fault;      /* why there is no database, where the command copes without */
+	int exit_code;             /* of a command that ends well */
 };
 
 /*

@@ -197,7 +197,7 @@ postgres_settings() {
 postgres_users() {
 	local user role
 	for user in $(printf '%s\n' "$account" root | sort -u); do
-		for role in vestal_dba vestal_worker vestal_refresher vestal_auditor vestal_operator; do
+		for role in vestal_dba vestal_worker vestal_refresher vestal_auditor vestal_operator vestal_sealer; do
 			echo "vestal $user $role"
 		done
 	done
@@ -246,7 +246,8 @@ start_supervisor() {
 	local options=() pool sockets=$data/sock
 	local slow=$((workers < 4 ? workers : 4)) flow=$((workers < 4 ? workers : 4))
 	if [[ -n $demo && -x $bin/vestal-refresh ]]; then
-		printf '#!/bin/bash\nexec %q --due >/dev/null\n' "$bin/vestal-refresh" | put "$data/run/minutely"
+		printf '#!/bin/bash\n%q --due >/dev/null\nVESTAL_LOG_LEVEL=info exec %q audit seal >/dev/null\n' \
+			"$bin/vestal-refresh" "$bin/vestalctl" | put "$data/run/minutely"
 		"${as_account[@]}" chmod 755 "$data/run/minutely"
 		options=(--minutely "$data/run/minutely")
 	fi

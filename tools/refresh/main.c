@@ -64,7 +64,7 @@ static enum err become_owner(struct program *p)
 
 	if (geteuid() != 0)
 		return ERR_OK;
-	err = ctl_become_find(p->w, &p->conf, &owner);
+	err = ctl_become_find(p->w, &p->conf, 0, &owner);
 	if (!err)
 		err = ctl_become(p->w, &owner);
 	account = getpwuid(geteuid());

@@ -1,4 +1,4 @@
--- role:   owner worker refresher operator
+-- role:   owner worker refresher operator sealer
 -- params: none
 -- rows:   1 of version, 0 before the first
 select coalesce(max(version), 0) from vestal.schema_migration
