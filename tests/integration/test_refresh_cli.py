@@ -463,7 +463,7 @@ def test_what_is_installed_names_real_places(place):
     """A word that configure should have replaced made units that nothing could start."""
     found = {path.name: path for path in (place.stack.data / "inst").rglob("*")
              if path.suffix in (".service", ".timer", ".socket") or path.parent.name == "cron.d"}  # fmt: skip
-    assert {"vestal-refresh.service", "vestal-refresh.timer", "vestal-check.service", "vestal-check.timer", "vestal"} <= set(found) and len(found) >= 11, found
+    assert {"vestal-refresh.service", "vestal-refresh.timer", "vestal-check.service", "vestal-check.timer", "vestal-audit.service", "vestal-audit.timer", "vestal"} <= set(found) and len(found) >= 13, found
     for path in found.values():
         text = path.read_text()
         assert not re.search(r"@\w+@", text), path
@@ -502,7 +502,7 @@ def test_systemd_takes_the_units(place, tmp_path):
     (folder,) = inst.rglob("lib/systemd/system")
     for unit in folder.iterdir():
         (tmp_path / unit.name).write_text(unit.read_text().replace("ExecStart=", f"ExecStart={inst}"))
-    for name in ("vestal-refresh.service", "vestal-refresh.timer", "vestal-check.service", "vestal-check.timer"):
+    for name in ("vestal-refresh.service", "vestal-refresh.timer", "vestal-check.service", "vestal-check.timer", "vestal-audit.service", "vestal-audit.timer"):
         done = subprocess.run(["systemd-analyze", "verify", tmp_path / name], capture_output=True, text=True,
                               env={"PATH": os.environ["PATH"], "SYSTEMD_UNIT_PATH": f"{tmp_path}:"})  # fmt: skip
         assert (done.returncode, done.stderr) == (0, ""), done
