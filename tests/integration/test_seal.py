@@ -575,6 +575,40 @@ def test_a_token_that_disagrees_with_its_last_event(sealed):
     assert [finding["detail"].rsplit(" ", 1)[1] for finding in findings] == ["generation", "fingerprint", "removed"]
 
 
+def test_tokens_of_real_flows_agree_with_their_events(stack, connected):
+    """Whatever gave or took the token: authorization, renewal, override, removal, undo."""
+    def found():
+        stack.ctl("audit", "seal")
+        answer = json.loads(stack.ctl("audit", "verify", "--json", check=False).stdout)
+        said = [finding for finding in answer["findings"] + answer["warnings"] if connected.id in finding["detail"]]
+        return [(finding["what"], finding["detail"].rsplit(" ", 1)[1]) for finding in said]
+
+    def change(path, **body):
+        answer = stack.api("POST", path, {"provider": "zoho_crm"} | body)
+        assert answer.status == 200, answer
+
+    assert found() == []
+    change(f"/api/oauth/refresh/{connected.id}")
+    assert found() == []
+    kept = stack.sql(
+        "select t.connection_id, t.generation, t.access_fingerprint from vestal.token t join vestal.connection c on c.id = t.connection_id"
+        " where c.client_id = %s", connected.id)[0]  # fmt: skip
+    stack.sql("update vestal.token set generation = 1 where connection_id = %s", kept[0])
+    assert found() == [("token", "generation")]
+    stack.sql("update vestal.token set generation = %s, access_fingerprint = 'x' where connection_id = %s", kept[1], kept[0])
+    assert found() == [("token", "fingerprint")]
+    stack.sql("update vestal.token set access_fingerprint = %s where connection_id = %s", kept[2], kept[0])
+    assert found() == []
+    change(f"/api/oauth/reauthorize/{connected.id}")
+    assert found() == []
+    change(f"/api/oauth/undo/{connected.id}", reason="not so fast")
+    assert found() == []
+    assert stack.api("DELETE", f"/api/oauth/token/{connected.id}", provider="zoho_crm").status == 200
+    assert found() == []
+    connected.connect()
+    assert found() == []
+
+
 def test_events_that_wait_too_long(sealed):
     words = "program, actor, actor_auth, action, outcome"
     sealed.sql(f"insert into vestal.audit_event (at, {words}) values (now() - interval '100 seconds', 't', 'a', 'n', 'test.done', 'ok')")
