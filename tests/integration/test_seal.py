@@ -211,6 +211,24 @@ def test_a_run_that_ends_with_a_full_batch_is_told_too(trail):
     assert trail.verify()["unsealed"] == 0
 
 
+def test_a_database_that_moved_to_another_cluster(trail):
+    """Its checkpoint's horizon is ahead of every transaction there; events of before and after have leaves soon."""
+    trail.write(3)
+    trail.seal()
+    words = "program, actor, actor_auth, action, outcome"
+    trail.sql(
+        f"insert into vestal.audit_event (xid, {words}) select (900000000 + i)::text::xid8, 't', 'a', 'n', 'test.done', 'ok'"
+        " from generate_series(1, 12000) i")  # fmt: skip
+    trail.tamper("update vestal.audit_checkpoint set horizon = '900000001' where number = (select max(number) from vestal.audit_checkpoint)")
+    trail.write(3)
+    assert trail.verify()["unsealed"] == 12003
+    trail.seal()
+    trail.write(3)
+    trail.seal()
+    answer = trail.verify()
+    assert answer["ok"] and answer["unsealed"] == 0 and answer["size"] == trail.sql("select count(*) from vestal.audit_event")[0][0]
+
+
 def test_the_cost_is_that_of_what_is_new(trail):
     trail.sql(
         "insert into vestal.audit_event (program, actor, actor_auth, action, outcome)"
