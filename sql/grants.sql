@@ -32,11 +32,12 @@ grant select, insert, update (spent, restored_as, revocation, revoke_due_at, rev
 	to vestal_worker;
 grant select, insert, update (ended_at, outcome, held_sealed, held_until, held_asked_at)
 	on vestal.authorization_attempt to vestal_worker;
-grant select, insert, update (state, cause, acknowledged_at, acknowledged_by, resolved_at, resolved_by)
+grant select, insert, update (state, cause, reason, impact_start, opened_at, acknowledged_at,
+	acknowledged_by, resolved_at, resolved_by, recovering_at, parent_id, flaps, note, remind_at)
 	on vestal.incident to vestal_worker;
-grant insert, select (message_id) on vestal.outbox to vestal_worker; -- on conflict reads what it names
+grant insert, select (message_id, incident_id, sent_at) on vestal.outbox to vestal_worker; -- on conflict reads what it names
 grant select, update (last_used_on) on vestal.api_key to vestal_worker;
-grant select on vestal.connection_report, vestal.refresh_run to vestal_worker;
+grant select on vestal.connection_report, vestal.refresh_run, vestal.v_incident_ttr, vestal.v_incident_timeline to vestal_worker;
 grant select, insert (provider, datacenter, app_id, cause), update (state, cause, code, failures, openings, since, retry_at,
 	version, deaths) on vestal.provider_state to vestal_worker, vestal_refresher;
 
@@ -51,8 +52,10 @@ grant select, update (generation, access_sealed, refresh_sealed, access_fingerpr
 grant select, insert, delete, update (revocation, revoke_due_at, revoke_tries) on vestal.token_history to vestal_refresher;
 grant select, insert, delete, update (ended_at, exit_code, counts, error) on vestal.refresh_run to vestal_refresher;
 grant select, delete, update (ended_at, outcome, held_sealed) on vestal.authorization_attempt to vestal_refresher;
-grant select, insert, update (state, cause, resolved_at, resolved_by) on vestal.incident to vestal_refresher;
-grant select, insert, update (next_attempt_at, attempts, sent_at) on vestal.outbox to vestal_refresher;
+grant select, insert, update (state, cause, reason, impact_start, opened_at, resolved_at, resolved_by, recovering_at,
+	parent_id, flaps, reminders, remind_at) on vestal.incident to vestal_refresher;
+grant select, insert, update (next_attempt_at, attempts, sent_at, claimed_until, mail_id, withdrawn_at, last_error)
+	on vestal.outbox to vestal_refresher;
 
 -- checks: what both find, and what may still live of grants that were replaced
 grant update (checked_at, found, found_at, found_generation) on vestal.connection to vestal_worker, vestal_refresher;
@@ -66,6 +69,7 @@ grant select, insert (client_id, provider), update (removed_at, account_fingerpr
 grant select (connection_id, generation, access_fingerprint, refresh_fingerprint, token_type, issued_at, expires_at,
 	granted_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_operator;
 grant select on vestal.incident, vestal.connection_report, vestal.refresh_run to vestal_operator;
+grant update (state, acknowledged_at, acknowledged_by, note, remind_at) on vestal.incident to vestal_operator;
 grant select, update (state, retry_at) on vestal.provider_state to vestal_operator;
 grant select (id, name, role, clients, providers, addresses, created_at, expires_at, revoked_at, last_used_on),
 	insert, update (revoked_at) on vestal.api_key to vestal_operator;
@@ -80,5 +84,5 @@ grant execute on function vestal.audit_prune(date) to vestal_sealer;
 -- auditor: views only
 grant select on vestal.connection_report, vestal.v_audit_event, vestal.v_token_touch, vestal.v_override,
 	vestal.v_login_failed, vestal.v_service_access, vestal.v_reauthorization, vestal.v_renewal,
-	vestal.v_key_lifecycle, vestal.v_incident_ttr, vestal.v_audit_seal to vestal_auditor, vestal_operator;
+	vestal.v_key_lifecycle, vestal.v_incident_ttr, vestal.v_incident_timeline, vestal.v_audit_seal to vestal_auditor, vestal_operator;
 grant select on vestal.v_audit_seal to vestal_sealer;

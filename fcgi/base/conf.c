@@ -15,7 +15,9 @@
 
 extern char **environ;
 
-enum conf_type { TEXT, PATH, URL, NUMBER, NETWORKS, WORD };
+#define MAILBOXES_MAX 20
+
+enum conf_type { TEXT, PATH, URL, NUMBER, NETWORKS, SERVER, MAILBOX, MAILBOXES, WORD };
 
 struct option {
 	const char *name, *fallback, *help;
@@ -78,6 +80,35 @@ static int is_one_of(const char *words, const char *value)
 	return 0;
 }
 
+/* The address of a mail server, and nothing that would become a path or a password. */
+static int is_server(const char *value)
+{
+	const char *host = text_starts(value, "smtp://")    ? value + 7
+			   : text_starts(value, "smtps://") ? value + 8
+							    : "";
+	size_t n = strcspn(host, *host == '[' ? "]" : ":");
+	int64_t port;
+
+	if (*host == '[' && host[n++] != ']')
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (!isalnum((unsigned char)host[i]) &&
+			!strchr(*host == '[' ? "[]:." : ".-", host[i]))
+			return 0;
+	return n && (!host[n] || (host[n] == ':' && text_to_int(host + n + 1, 1, 65535, &port)));
+}
+
+static int are_mailboxes(struct work *w, const char *value)
+{
+	char *rest = work_strdup(w, value), *word;
+	size_t n = 0;
+
+	while ((word = strsep(&rest, ",")))
+		if (!text_is_mailbox(word + strspn(word, " ")) || ++n > MAILBOXES_MAX)
+			return 0;
+	return 1;
+}
+
 /* NULL when the value is good, else its fault. */
 static const char *fault_of(
 	struct work *w, const struct option *option, const char *value, int64_t *number)
@@ -100,6 +131,16 @@ static const char *fault_of(
 					 (long long)option->least, (long long)option->most);
 	case NETWORKS:
 		return net_is_list(value) ? NULL : "is not a comma separated list of networks";
+	case SERVER:
+		return *value && !is_server(value)
+			       ? "is not smtp://host or smtps://host, perhaps with a port"
+			       : NULL;
+	case MAILBOX:
+		return *value && !text_is_mailbox(value) ? "is not a mail address" : NULL;
+	case MAILBOXES:
+		return *value && !are_mailboxes(w, value)
+			       ? "is not a comma separated list of mail addresses"
+			       : NULL;
 	case WORD:
 		return is_one_of(option->help, value)
 			       ? NULL
@@ -210,6 +251,53 @@ static enum err read_environment(struct work *w, struct conf *conf)
 	return err;
 }
 
+static enum err needs(
+	struct work *w, const struct conf *conf, enum conf_option option, enum conf_option other)
+{
+	if (!*conf->text[option] || *conf->text[other])
+		return ERR_OK;
+	return work_fail(w, ERR_CONFIG, "setting %s is missing: %s needs it (set in %s)",
+		options[other].name, options[option].name, conf->origin[option]);
+}
+
+static int is_here(const char *host)
+{
+	static const char *const names[] = {"127.0.0.1", "localhost", "[::1]"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (text_starts(host, names[i]) &&
+			(!host[strlen(names[i])] || host[strlen(names[i])] == ':'))
+			return 1;
+	return 0;
+}
+
+/* A password goes over no line that others can read. */
+static enum err check_login(struct work *w, const struct conf *conf)
+{
+	const char *url = conf->text[CONF_smtp_url];
+
+	if (!*conf->text[CONF_smtp_user] || !text_starts(url, "smtp://") ||
+		strcmp(conf->text[CONF_smtp_starttls], "require") == 0 ||
+		is_here(url + strlen("smtp://")))
+		return ERR_OK;
+	return work_fail(w, ERR_CONFIG,
+		"setting smtp_starttls must be require where smtp_user logs in (set in %s)",
+		conf->origin[CONF_smtp_starttls]);
+}
+
+static enum err check_mail(struct work *w, const struct conf *conf)
+{
+	enum err err = needs(w, conf, CONF_smtp_url, CONF_mail_from);
+
+	if (!err)
+		err = needs(w, conf, CONF_smtp_url, CONF_mail_to);
+	if (!err)
+		err = needs(w, conf, CONF_smtp_user, CONF_smtp_password_file);
+	if (!err)
+		err = needs(w, conf, CONF_smtp_password_file, CONF_smtp_user);
+	return err ? err : check_login(w, conf);
+}
+
 /* What one setting cannot know of another. */
 static enum err check_together(struct work *w, const struct conf *conf)
 {
@@ -223,7 +311,7 @@ static enum err check_together(struct work *w, const struct conf *conf)
 		return work_fail(w, ERR_CONFIG,
 			"setting default_client is not a client id (set in %s)",
 			conf->origin[CONF_default_client]);
-	return ERR_OK;
+	return check_mail(w, conf);
 }
 
 enum err conf_load(struct work *w, struct conf *conf)

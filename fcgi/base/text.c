@@ -243,3 +243,45 @@ unsigned char *text_unbase64(struct work *w, const char *text, size_t n, size_t 
 			return NULL;
 	return out;
 }
+
+void text_html_escape(struct buf *buf, const char *text)
+{
+	for (; *text; text++)
+		switch (*text) {
+		case '<':
+			buf_text(buf, "&lt;");
+			break;
+		case '>':
+			buf_text(buf, "&gt;");
+			break;
+		case '&':
+			buf_text(buf, "&amp;");
+			break;
+		case '"':
+			buf_text(buf, "&quot;");
+			break;
+		default:
+			buf_char(buf, *text);
+		}
+}
+
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+/* Parts of these letters with single dots between. */
+static int is_dotted(const char *text, size_t n, const char *letters)
+{
+	for (size_t i = 0; i < n; i++)
+		if (text[i] == '.' ? i == 0 || i + 1 == n || text[i + 1] == '.'
+				   : !strchr(letters, text[i]))
+			return 0;
+	return n > 0;
+}
+
+int text_is_mailbox(const char *text)
+{
+	const char *at = strchr(text, '@');
+
+	return at && strlen(text) <= 254 && at - text <= 64 &&
+	       is_dotted(text, (size_t)(at - text), ALNUM "!#$%&'*+-/=?^_`{|}~") &&
+	       is_dotted(at + 1, strlen(at + 1), ALNUM "-");
+}

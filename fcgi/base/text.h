@@ -30,6 +30,15 @@ int text_to_int(const char *text, int64_t min, int64_t max, int64_t *value);
  * section 2.3. */
 void text_percent_encode(struct buf *buf, const char *text);
 
+/* Appends text as it may stand in HTML, attributes included. */
+void text_html_escape(struct buf *buf, const char *text);
+
+/*
+ * Whether it is a mail address as we take them: a dot-atom, @ and a host name, ASCII only. Source:
+ * RFC 5321 section 4.1.2, without quoted local parts and address literals.
+ */
+int text_is_mailbox(const char *text);
+
 /*
  * Decodes n bytes of a form or query component (plus is a space) in place of the work.
  * Returns NULL for a bad escape, and for %00.

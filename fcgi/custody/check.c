@@ -100,7 +100,7 @@ static enum err open_incident(struct work *w, struct store_db *db,
 {
 	const struct custody_trouble own = {probed->row.connection_id, probed->row.client,
 		probed->row.provider, verdict->cause,
-		work_printf(w, "a check found it %s", verdict->status)};
+		work_printf(w, "a check found it %s", verdict->status), 0};
 	const struct custody_gate_trouble providers = {
 		.gate_id = probed->row.provider_gate_id,
 		.provider = probed->row.provider,

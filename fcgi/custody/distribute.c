@@ -343,7 +343,8 @@ static enum err open_trouble(struct work *w, struct store_db *db, const struct d
 	const struct custody_trouble trouble = {d->row->connection_id, d->row->client,
 		d->row->provider, "our_fault",
 		d->opened.err ? "what the database holds could not be opened for the other stores"
-			      : "a store outside the database could not be brought up to date"};
+			      : "a store outside the database could not be brought up to date",
+		0};
 	int64_t incident_id = 0;
 
 	if (d->opened.err)
@@ -359,19 +360,25 @@ static enum err open_trouble(struct work *w, struct store_db *db, const struct d
 static enum err settle(struct work *w, struct store_db *db, const struct round *r)
 {
 	struct custody_mended *mended = work_alloc(w, (r->done + 1) * sizeof(*mended));
-	size_t n = 0;
+	struct custody_mended *all = work_alloc(w, (r->done + 1) * sizeof(*all));
+	size_t n = 0, all_n = 0;
 	enum err err = ERR_OK;
 
 	for (size_t i = 0; !err && i < r->done; i++) {
 		const struct store_current *row = r->each[i].row;
+		const struct custody_mended one = {row->connection_id, row->generation, row->client,
+			row->provider, row->cause};
 
 		if (!is_whole(&r->each[i]))
 			err = open_trouble(w, db, &r->each[i]);
 		else if (row->has_incident)
-			mended[n++] = (struct custody_mended){row->connection_id, row->generation,
-				row->client, row->provider, row->cause};
+			mended[n++] = one;
+		if (row->has_incident)
+			all[all_n++] = one;
 	}
-	return err ? err : custody_trouble_resolve(w, db, mended, n);
+	if (!err)
+		err = custody_trouble_resolve(w, db, mended, n);
+	return err ? err : custody_trouble_recovering(w, db, all, all_n);
 }
 
 /* --- rounds ----------------------------------------------------------------------------------- */

@@ -103,7 +103,7 @@ static enum err note(
 static enum err open_emergency(struct work *w, struct store_db *db, struct beginning *b)
 {
 	const struct custody_trouble trouble = {b->attempt.connection_id, b->flow->client,
-		b->provider->name, NULL, b->flow->reason};
+		b->provider->name, NULL, b->flow->reason, 0};
 	enum err err = custody_trouble_open(w, db, &trouble, &b->attempt.incident_id);
 
 	b->flow->incident_id = b->attempt.incident_id;

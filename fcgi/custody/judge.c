@@ -50,6 +50,7 @@ static void held(const struct store_claim *claim, int64_t wait_s, struct custody
 	j->wait_s = wait_s;
 	j->deferred_by = "refusal";
 	j->refusals = claim->refusals + 1;
+	j->is_suspicion = 1;
 }
 
 /*
@@ -95,7 +96,9 @@ static void failed(const struct store_claim *claim, const struct oauth_outcome *
 	j->outcome = CUSTODY_RETRY;
 	if (!is_quarantined(claim))
 		j->cause = looked_at ? "our_fault" : "provider_outage";
-	j->needs_incident = looked_at;
+	j->has_run_out =
+		!claim->access_lives && claim->failures + 1 >= CUSTODY_JUDGE_RUN_OUT && !looked_at;
+	j->needs_incident = looked_at || (j->has_run_out && !is_quarantined(claim));
 	j->wait_s = looked_at ? CUSTODY_JUDGE_INVESTIGATE_S
 			      : doubled(CUSTODY_JUDGE_BACKOFF_S, claim->failures,
 					CUSTODY_JUDGE_BACKOFF_MAX_S);

@@ -12,6 +12,7 @@
 #define CUSTODY_JUDGE_BACKOFF_S 30 /* after the first failure; doubled each time */
 #define CUSTODY_JUDGE_BACKOFF_MAX_S 900
 #define CUSTODY_JUDGE_HELD_S 600     /* a death among many */
+#define CUSTODY_JUDGE_RUN_OUT 3      /* failures in a row without a living access token */
 #define CUSTODY_JUDGE_INVESTIGATE 10 /* answers in a row that nobody knows */
 #define CUSTODY_JUDGE_INVESTIGATE_S 3600
 
@@ -23,6 +24,8 @@ struct custody_judgement {
 	int64_t refusals;
 	int is_ambiguous;   /* the provider may have acted, and rotates */
 	int needs_incident; /* of the connection's own; a gate has its own */
+	int is_suspicion;   /* an incident, should it be confirmed */
+	int has_run_out;    /* renewals fail, and nothing is left to serve */
 	int is_death;       /* counts towards a suspected incident of the provider */
 };
 

@@ -14,8 +14,6 @@
 #define TRY_S 60
 #define CALM_NOTE_MS 1000 /* a good answer at a calm gate is written so much later at most */
 #define RESUME_S 15       /* over which those behind a gate come back */
-#define STORM_DEATHS 5
-#define STORM_WINDOW_S 300
 
 /* When a gate opens, and for how long. */
 struct rule {
@@ -470,9 +468,9 @@ static enum err count_deaths(struct work *w, struct store_db *db, void *context)
 		.cause = "ambiguous_refusal",
 		.reason = "many grants were refused within minutes"};
 	int64_t incident_id;
-	enum err err = store_gate_death(w, db, d->key, d->n, STORM_WINDOW_S, &d->lately);
+	enum err err = store_gate_death(w, db, d->key, d->n, CUSTODY_TROUBLE_WINDOW_S, &d->lately);
 
-	if (!err && d->lately >= STORM_DEATHS && d->gate_id)
+	if (!err && d->lately >= CUSTODY_TROUBLE_MANY && d->gate_id)
 		err = custody_trouble_open_gate(w, db, &trouble, &incident_id);
 	return err;
 }
@@ -483,7 +481,7 @@ enum err custody_lane_deaths(struct work *w, const struct custody *c,
 	struct dying d = {key, gate_id, n, 0};
 	enum err err = store_db_transaction(w, c->db, count_deaths, &d);
 
-	*is_storm = !err && d.lately >= STORM_DEATHS;
+	*is_storm = !err && d.lately >= CUSTODY_TROUBLE_MANY;
 	if (*is_storm)
 		log_event(LOG_WARN, "deaths.held", LOG_TEXT("provider", key->provider),
 			LOG_TEXT("datacenter", key->datacenter), LOG_INT("lately", d.lately));
@@ -492,21 +490,8 @@ enum err custody_lane_deaths(struct work *w, const struct custody *c,
 
 static enum err resolve_quiet(struct work *w, struct store_db *db, void *context)
 {
-	struct store_gate_quiet *quiet = NULL;
-	size_t n = 0;
-	enum err err = store_gate_quiet(w, db, STORM_WINDOW_S, &quiet, &n);
-
 	(void)context;
-	for (size_t i = 0; !err && i < n; i++) {
-		const struct custody_gate_trouble trouble = {.gate_id = quiet[i].id,
-			.provider = quiet[i].key.provider,
-			.datacenter = quiet[i].key.datacenter,
-			.app_id = quiet[i].key.app_id,
-			.cause = "none"};
-
-		err = custody_trouble_resolve_gate(w, db, &trouble);
-	}
-	return err;
+	return custody_trouble_resolve_quiet(w, db);
 }
 
 /* One of them tries for all: the others wait for it in this very run. */

@@ -35,7 +35,7 @@ static enum err remove_token(struct work *w, struct store_db *db, void *context)
 {
 	struct removal *r = context;
 	const struct custody_trouble trouble = {
-		r->connection_id, r->asked->client, r->asked->provider, NULL, r->asked->reason};
+		r->connection_id, r->asked->client, r->asked->provider, NULL, r->asked->reason, 0};
 	struct store_retired retired = {0};
 	enum err err = take_out(w, db, r, &retired);
 

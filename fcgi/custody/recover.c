@@ -135,7 +135,8 @@ static enum err write_lost(
 		.why = "recovery",
 	};
 	trouble = (struct custody_trouble){claim->connection_id, claim->client, claim->provider,
-		j.cause, "the process that renewed it ended before the provider's answer was kept"};
+		j.cause, "the process that renewed it ended before the provider's answer was kept",
+		0};
 	troubles = j.needs_incident ? &trouble : NULL;
 	r->found->ambiguous += (size_t)j.is_ambiguous;
 	return custody_settle_failed(w, r->c, &row, &troubles, 1, &counts);

@@ -215,10 +215,14 @@ static const char *reason_of(const struct custody_judgement *j)
 		return "the answer to a renewal was lost, and the refresh token may be spent";
 	case CUSTODY_UNREADABLE:
 		return "what is stored of the grant cannot be opened";
+	case CUSTODY_REFUSED:
+		return "the provider refused the grant once";
+	case CUSTODY_RETRY:
+		if (j->has_run_out)
+			return "renewals fail, and the access token has run out";
+		break;
 	case CUSTODY_RENEWED:
 	case CUSTODY_DEFERRED:
-	case CUSTODY_RETRY:
-	case CUSTODY_REFUSED:
 	case CUSTODY_APP:
 	case CUSTODY_SUPERSEDED:
 	case CUSTODY_BUSY:
@@ -245,8 +249,9 @@ static enum err settle_failed(
 			continue;
 		rows[count] = failed_row(jobs[i]);
 		trouble[count] = (struct custody_trouble){jobs[i]->claim.connection_id,
-			jobs[i]->claim.client, jobs[i]->claim.provider, j->cause, reason_of(j)};
-		troubles[count] = j->needs_incident ? &trouble[count] : NULL;
+			jobs[i]->claim.client, jobs[i]->claim.provider, j->cause, reason_of(j),
+			j->is_suspicion};
+		troubles[count] = j->needs_incident || j->is_suspicion ? &trouble[count] : NULL;
 		count++;
 	}
 	return count ? custody_settle_failed(w, c, rows, troubles, count, counts) : ERR_OK;

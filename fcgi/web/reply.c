@@ -5,6 +5,7 @@
 #include "web/reply.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "web/route.h"
 
 #include <string.h>
@@ -196,31 +197,10 @@ void web_reply_error(struct web_request *r, enum err err, const char *allow)
 
 /* --- pages ------------------------------------------------------------------------------------ */
 
-static void escaped(struct buf *buf, const char *text)
-{
-	for (; *text; text++)
-		switch (*text) {
-		case '<':
-			buf_text(buf, "&lt;");
-			break;
-		case '>':
-			buf_text(buf, "&gt;");
-			break;
-		case '&':
-			buf_text(buf, "&amp;");
-			break;
-		case '"':
-			buf_text(buf, "&quot;");
-			break;
-		default:
-			buf_char(buf, *text);
-		}
-}
-
 static void element(struct buf *buf, const char *tag, const char *text)
 {
 	buf_printf(buf, "<%s>", tag);
-	escaped(buf, text);
+	text_html_escape(buf, text);
 	buf_printf(buf, "</%s>\n", tag);
 }
 

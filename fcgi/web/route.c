@@ -95,6 +95,22 @@ static const struct web_field client_put_fields[] = {CLIENT_IN_PATH,
 	{"name", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 200},
 	{"providers", WEB_TYPE_NAMES, WEB_IN_BODY, 1, 0, 100}, {0}};
 
+static const struct web_field incidents_fields[] = {
+	{"client", WEB_TYPE_CLIENT, WEB_IN_QUERY, 0, 0, 0},
+	PROVIDER_IN(WEB_IN_QUERY, 0),
+	{"state", WEB_TYPE_WORDS, WEB_IN_QUERY, 0, 0, 0},
+	{"limit", WEB_TYPE_INT, WEB_IN_QUERY, 0, 1, 1000},
+	{"after", WEB_TYPE_INT, WEB_IN_QUERY, 0, 1, 9007199254740991},
+	{0},
+};
+
+static const struct web_field incident_fields[] = {
+	{"id", WEB_TYPE_INT, WEB_IN_PATH, 1, 1, 9007199254740991}, {0}};
+
+static const struct web_field incident_ack_fields[] = {
+	{"id", WEB_TYPE_INT, WEB_IN_PATH, 1, 1, 9007199254740991},
+	{"note", WEB_TYPE_TEXT, WEB_IN_BODY, 0, 1, 500}, {0}};
+
 const struct web_route web_routes[] = {
 	{"GET", "/api/oauth/authorize/:clientId", web_handle_authorize, ADMIN_OPERATOR,
 		WEB_POOL_FAST, 0, 0, authorize_fields},
@@ -127,6 +143,12 @@ const struct web_route web_routes[] = {
 	{"GET", "/api/oauth/clients", web_handle_clients, ADMIN, WEB_POOL_FAST, 1, 0, no_fields},
 	{"PUT", "/api/oauth/clients/:clientId", web_handle_client_put, ADMIN, WEB_POOL_FAST, 0, 0,
 		client_put_fields},
+	{"GET", "/api/oauth/incidents", web_handle_incidents, ADMIN_OPERATOR_AUDITOR, WEB_POOL_FAST,
+		1, 0, incidents_fields},
+	{"GET", "/api/oauth/incidents/:id", web_handle_incident, ADMIN_OPERATOR_AUDITOR,
+		WEB_POOL_FAST, 1, 0, incident_fields},
+	{"POST", "/api/oauth/incidents/:id/ack", web_handle_incident_ack, ADMIN_OPERATOR,
+		WEB_POOL_FAST, 0, 0, incident_ack_fields},
 	{"GET", "/healthz", web_handle_healthz, WEB_BY_MONITOR, WEB_POOL_FAST, 1, 0, no_fields},
 	{"GET", "/readyz", web_handle_readyz, WEB_BY_MONITOR, WEB_POOL_FAST, 1, 0, no_fields},
 	{0},

@@ -38,14 +38,24 @@ create or replace view vestal.v_key_lifecycle as
 	select at, actor, actor_auth, address, action, outcome, object_type, object_id, key_id, reason, detail
 	from vestal.audit_event where action like 'key.%' or action like 'api_key.%';
 
+-- The times count from the first moment a consumer could not get a live token; where none had to do without, from when
+-- the trouble was seen.
 create or replace view vestal.v_incident_ttr as
-	select i.id, c.client_id, coalesce(c.provider, s.provider) as provider, i.cause, i.state, i.impact_start, i.detected_at, i.opened_at, i.opened_by,
-		i.reason, i.acknowledged_at, i.acknowledged_by, i.resolved_at, i.resolved_by,
-		i.detected_at - i.impact_start as time_to_detect,
-		i.acknowledged_at - i.impact_start as time_to_acknowledge,
-		i.resolved_at - i.impact_start as time_to_recover
+	select i.id, c.client_id, coalesce(c.provider, s.provider) as provider, i.cause, i.state, m.impact_start, i.detected_at,
+		i.opened_at, i.opened_by, i.reason, i.acknowledged_at, i.acknowledged_by, i.resolved_at, i.resolved_by,
+		i.detected_at - m.began_at as time_to_detect,
+		i.acknowledged_at - m.began_at as time_to_acknowledge,
+		i.resolved_at - m.began_at as time_to_recover,
+		i.recovering_at, i.parent_id, i.flaps, i.note, coalesce(c.datacenter, s.datacenter) as datacenter, s.app_id
 	from vestal.incident i left join vestal.connection c on c.id = i.connection_id
-		left join vestal.provider_state s on s.id = i.provider_state_id;
+		left join vestal.provider_state s on s.id = i.provider_state_id,
+		lateral (select least(i.impact_start, i.detected_at) as began_at,
+			case when i.impact_start <= coalesce(i.resolved_at, now()) then i.impact_start end as impact_start) m;
+
+-- What happened in the course of an incident, its mails included.
+create or replace view vestal.v_incident_timeline as
+	select id, incident_id, at, action, outcome, actor, client_id, provider, generation, reason
+	from vestal.audit_event where incident_id is not null;
 
 -- How far the audit trail is sealed; one row.
 create or replace view vestal.v_audit_seal as

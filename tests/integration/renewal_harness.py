@@ -26,7 +26,8 @@ PATIENT = {"provider_timeout_s": 30, "lease_s": 60}  # of a run whose provider w
 GRACE_S = 600
 ROTATIONS = {"sim_never": "never", "sim_grace": "grace", "sim_strict": "strict"}
 # Each of its own gate, so that what one test breaks no other meets. "simple" has neither quota nor confirmation.
-SIMPLE = ("sim_down", "sim_mass", "sim_noisy", "sim_calm", "sim_app", "sim_quick", "sim_crowd")
+SIMPLE = ("sim_down", "sim_mass", "sim_noisy", "sim_calm", "sim_app", "sim_quick", "sim_crowd", "sim_told", "sim_told_app", "sim_storm",
+          "sim_four", "sim_pages")
 ZOHO = ("zoho_crm", "zoho_calendar")
 OIDC = "sim_oidc"
 

@@ -162,7 +162,7 @@ def test_a_shut_app_speaks_for_what_was_found(rows, session):
 
 def test_an_incident_waits_for_health_and_no_renewal_alone(rows, session):
     (id,) = rows.add()
-    (((incident, is_new),)) = session.run("incident/open", id, "our_fault", "somebody", None)
+    ((incident, is_new, *_),) = session.run("incident/open", id, "our_fault", "somebody", None, False, 1800)
     note(session, bad(id, "our_fault"))
     assert is_new and session.run("incident/resolve", [id], "somebody") == []
     note(session, finding(id))
@@ -173,7 +173,7 @@ def test_a_new_grant_that_is_short_is_no_trouble(rows, session):
     ends = {"idle_ends_at": "now() + interval '1 day'"}
     old, new = rows.add(token=ends)[0], rows.add(token=ends | {"granted_at": "now()"})[0]
     for id in (old, new):
-        session.run("incident/open", id, "none", "somebody", None)
+        session.run("incident/open", id, "none", "somebody", None, False, 1800)
     assert [row[0] for row in session.run("incident/resolve", [old, new], "somebody")] == [new]
 
 

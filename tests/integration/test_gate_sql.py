@@ -338,20 +338,22 @@ def test_deaths_are_the_providers_and_not_an_apps(rows, gate, refresher):
 @pytest.mark.parametrize("role", ["worker", "refresher"])
 def test_an_incident_of_a_gate(rows, gate, role):
     session = rows.session(role)
-    [(id, is_new)] = session.run("incident/open_gate", gate, "provider_outage", "system:refresh", "http_503")
+    [(id, is_new, _)] = session.run("incident/open_gate", gate, "provider_outage", "system:refresh", "http_503", 1800)
     assert is_new
-    assert session.run("incident/open_gate", gate, "our_fault", "somebody", None) == [(id, False)], "it goes on"
+    assert session.run("incident/open_gate", gate, "our_fault", "somebody", None, 1800) == [(id, False, 0)], "it goes on"
     assert rows.sql("select cause, opened_by, reason, state, connection_id from vestal.incident") == [
         ("provider_outage", "system:refresh", "http_503", "open", None)
     ]
     (connection,) = rows.add()
-    [(other, _)] = session.run("incident/open", connection, "user_revoked", "somebody", None)
+    [(other, *_)] = session.run("incident/open", connection, "user_revoked", "somebody", None, False, 1800)
     rows.set("incident", id, impact_start="now() - interval '90 seconds'")
-    assert session.run("incident/resolve_gate", gate, "system:refresh") == [(id, 90)]
+    assert session.run("incident/resolve_gate", gate, "system:refresh") == [(id, 90, 0)]
     assert session.run("incident/resolve_gate", gate, "system:refresh") == []
     assert rows.sql("select id, state, resolved_by from vestal.incident order by id") == [
         (id, "resolved", "system:refresh"), (other, "open", None)]  # fmt: skip
-    [(again, is_new)] = session.run("incident/open_gate", gate, "provider_outage", "system:refresh", None)
+    assert session.run("incident/open_gate", gate, "provider_outage", "system:refresh", None, 1800) == [(id, True, 1)], "it comes back"
+    session.run("incident/resolve_gate", gate, "system:refresh")
+    [(again, is_new, _)] = session.run("incident/open_gate", gate, "provider_outage", "system:refresh", None, 0)
     assert is_new and again not in (id, other)
     views = rows.sql("select id, client_id is null, provider is null from vestal.v_incident_ttr order by id")
     assert views == [(id, True, False), (other, False, False), (again, True, False)]
@@ -359,8 +361,8 @@ def test_an_incident_of_a_gate(rows, gate, role):
 
 def test_an_incident_opens_once_for_all_who_see_it(rows, gate):
     sessions = [rows.session("worker") for _ in range(6)]
-    opened = at_once([lambda s=s: s.run("incident/open_gate", gate, "provider_outage", "x", None)[0] for s in sessions])
-    assert len({id for id, _ in opened}) == 1 and sum(is_new for _, is_new in opened) == 1
+    opened = at_once([lambda s=s: s.run("incident/open_gate", gate, "provider_outage", "x", None, 1800)[0] for s in sessions])
+    assert len({id for id, *_ in opened}) == 1 and sum(is_new for _, is_new, _ in opened) == 1
 
 
 def test_incidents_that_have_no_reason_any_more(rows, gate, refresher):
@@ -369,7 +371,7 @@ def test_incidents_that_have_no_reason_any_more(rows, gate, refresher):
 
     row = rows.gate(gate)
     assert quiet() == [], "there is none"
-    refresher.run("incident/open_gate", gate, "provider_outage", "system:refresh", None)
+    refresher.run("incident/open_gate", gate, "provider_outage", "system:refresh", None, 1800)
     assert refresher.run("gate/quiet", 300) == [(gate, row.provider, "us", None)]
     for state, expected in (("open", []), ("half_open", []), ("closed", [gate])):
         rows.set("provider_state", gate, state=f"'{state}'")

@@ -26,7 +26,7 @@ RENEWED = """generation access_sealed refresh_sealed access_fingerprint refresh_
 	grant_ends_at idle_ends_at"""
 CHECKED = "checked_at found found_at found_generation"
 GATE = "select insert(provider datacenter app_id cause) update(state cause code failures openings since retry_at version deaths)"
-AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr v_audit_seal"
+AUDITED = "v_audit_event v_token_touch v_override v_login_failed v_service_access v_reauthorization v_renewal v_key_lifecycle v_incident_ttr v_incident_timeline v_audit_seal"
 
 # A line a table: its verbs, with the columns where it is not the whole table. Everything that does not stand here is
 # denied; the owner may do everything.
@@ -43,8 +43,11 @@ MATRIX = {
         token                  select insert delete update({RENEWED})
         token_history          select insert update(spent restored_as revocation revoke_due_at revoke_tries)
         authorization_attempt  select insert update(ended_at outcome held_sealed held_until held_asked_at)
-        incident               select insert update(state cause acknowledged_at acknowledged_by resolved_at resolved_by)
-        outbox                 select(message_id) insert
+        incident               select insert update(state cause reason impact_start opened_at acknowledged_at acknowledged_by
+                               resolved_at resolved_by recovering_at parent_id flaps note remind_at)
+        outbox                 select(message_id incident_id sent_at) insert
+        v_incident_ttr         select
+        v_incident_timeline    select
         api_key                select update(last_used_on)
         connection_report      select
         refresh_run            select
@@ -63,8 +66,10 @@ MATRIX = {
         refresh_run            select insert delete update(ended_at exit_code counts error)
         provider_state         {GATE}
         authorization_attempt  select delete update(ended_at outcome held_sealed)
-        incident               select insert update(state cause resolved_at resolved_by)
-        outbox                 select insert update(next_attempt_at attempts sent_at)
+        incident               select insert update(state cause reason impact_start opened_at resolved_at resolved_by
+                               recovering_at parent_id flaps reminders remind_at)
+        outbox                 select insert update(next_attempt_at attempts sent_at claimed_until mail_id withdrawn_at
+                               last_error)
         connection_report      select
     """,
     "vestal_operator": f"""
@@ -77,7 +82,7 @@ MATRIX = {
         token                  select(connection_id generation access_fingerprint refresh_fingerprint token_type issued_at
                                expires_at granted_at grant_ends_at idle_ends_at)
         token_history          select(connection_id refresh_fingerprint ended_by)
-        incident               select
+        incident               select update(state acknowledged_at acknowledged_by note remind_at)
         refresh_run            select
         provider_state         select update(state retry_at)
         connection_report      select

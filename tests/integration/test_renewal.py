@@ -320,7 +320,7 @@ def test_a_refusal_is_confirmed(place):
     place.make_due(connection)
     row = refused(place, connection, 0)
     assert (row["state"], row["cause"], row["refusals"]) == ("live", "ambiguous_refusal", 1), row
-    assert place.incidents(connection) == []
+    assert place.incidents(connection) == [("suspected", "ambiguous_refusal")]
     for mode in ("--due", "--all"):
         place.refresh(*connection.only, mode=mode)
     assert len(connection.books().asked) == 1, "not before confirm_dead_s"

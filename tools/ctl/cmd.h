@@ -7,6 +7,7 @@
 
 struct ctl;
 
+enum err ctl_cmd_alert_test(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_api_key_create(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_api_key_list(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_api_key_revoke(struct ctl *ctl) MUST_CHECK;
@@ -26,6 +27,9 @@ enum err ctl_cmd_doctor(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_health(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_help(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_import(struct ctl *ctl) MUST_CHECK;
+enum err ctl_cmd_incident_ack(struct ctl *ctl) MUST_CHECK;
+enum err ctl_cmd_incident_list(struct ctl *ctl) MUST_CHECK;
+enum err ctl_cmd_incident_show(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_key_add(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_key_list(struct ctl *ctl) MUST_CHECK;
 enum err ctl_cmd_migrate(struct ctl *ctl) MUST_CHECK;

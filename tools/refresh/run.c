@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ctl/explain.h"
+#include "custody/mail.h"
 #include "store/attempt.h"
 #include "store/audit.h"
 #include "store/run.h"
@@ -223,6 +224,29 @@ static void end(struct run *r)
 	note(r, "end", err);
 }
 
+/* Last, when nothing waits for it any more; a mail that does not go is no fault of the run's. */
+static void send_mail(struct run *r)
+{
+	const int64_t left_ms = r->renewals.deadline_ms - clock_monotonic_ms();
+	struct custody_mailed mailed;
+	struct work w;
+	enum err err;
+
+	if (!r->result->id || left_ms <= 0 || (r->renewals.stop && *r->renewals.stop))
+		return;
+	work_begin(&w, left_ms < CUSTODY_MAIL_RUN_MS ? left_ms : CUSTODY_MAIL_RUN_MS);
+	w.origin = r->w->origin;
+	err = custody_mail_run(&w, r->c, &mailed);
+	if (err || mailed.sent || mailed.failed)
+		log_event(err || mailed.failed ? LOG_WARN : LOG_INFO, "mail.done",
+			LOG_INT("sent", (int64_t)mailed.sent),
+			LOG_INT("failed", (int64_t)mailed.failed),
+			LOG_TEXT("error", err ? err_slug(err) : NULL),
+			LOG_TEXT("why",
+				err ? refresh_run_explain(&w, r->c->conf, err) : mailed.cause));
+	work_end(&w);
+}
+
 static void log_done(const struct refresh_result *result)
 {
 	log_event(result->err ? LOG_WARN : LOG_INFO, "run.done", LOG_INT("run", result->id),
@@ -297,4 +321,5 @@ void refresh_run(struct work *w, const struct custody *c, const struct refresh_o
 		err = keep_house(&r);
 	end(&r);
 	log_done(result);
+	send_mail(&r);
 }

@@ -1,7 +1,7 @@
--- role:   refresher
+-- role:   worker refresher
 -- params: $1 int8 seconds without a refused grant
 -- rows:   n of gate, provider, datacenter, app or null
--- why:    gates that have an open incident and no reason for it any more; a check's outage is over for a connection with its next
+-- why:    gates that have an open incident and no reason for it any more, nor anything they speak for; a check's outage is over for a connection with its next
 --         renewal or proof
 select s.id, s.provider, s.datacenter, s.app_id
 from vestal.provider_state s join vestal.incident i on i.provider_state_id = s.id and i.resolved_at is null
@@ -10,3 +10,4 @@ where s.state = 'closed'
 	and (s.app_id is not null or not exists (select from vestal.connection c
 		where c.provider = s.provider and c.datacenter = s.datacenter and c.removed_at is null
 			and c.found = 'provider_outage' and c.found_at > c.last_refreshed_at))
+	and not exists (select from vestal.incident n where n.parent_id = i.id and n.resolved_at is null)

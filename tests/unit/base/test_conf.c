@@ -48,13 +48,13 @@ static void the_environment_wins_over_the_file(void **state)
 {
 	setenv("VESTAL_LEASE_S", "90", 1);
 	assert_int_equal(load(*state, "lease_s = 70\n  log_level=debug\t\r\n"
-				      "mail_from =  a = b  \nmail_to=\n"),
+				      "database =  a = b  \nmail_to=\n"),
 		ERR_OK);
 	assert_int_equal(conf_number(&conf, CONF_lease_s), 90);
 	assert_string_equal(conf.origin[CONF_lease_s], "environment");
 	assert_string_equal(conf_text(&conf, CONF_log_level), "debug");
 	unit_holds("origin", conf.origin[CONF_log_level], "vestal.conf:2");
-	assert_string_equal(conf_text(&conf, CONF_mail_from), "a = b");
+	assert_string_equal(conf_text(&conf, CONF_database), "a = b");
 	assert_string_equal(conf_text(&conf, CONF_mail_to), "");
 	assert_string_equal(conf.file, file);
 }
@@ -116,6 +116,19 @@ static void a_bad_line_is_named_with_its_fault_and_place(void **state)
 		{"smtp_starttls = STARTTLS", "smtp_starttls", "not one of"},
 		{"mail_from = a\x01z", "mail_from", "control character"},
 		{"mail_from = \xff", "mail_from", "control character"},
+		{"mail_from = a", "mail_from", "not a mail address"},
+		{"mail_from = a@", "mail_from", "not a mail address"},
+		{"mail_from = @b", "mail_from", "not a mail address"},
+		{"mail_from = a.@b", "mail_from", "not a mail address"},
+		{"mail_from = a@b..c", "mail_from", "not a mail address"},
+		{"mail_from = a@b@c", "mail_from", "not a mail address"},
+		{"mail_from = <a@b>", "mail_from", "not a mail address"},
+		{"mail_to = a@b, ,c@d", "mail_to", "list of mail addresses"},
+		{"smtp_url = mail.example", "smtp_url", "not smtp://host"},
+		{"smtp_url = smtp://", "smtp_url", "not smtp://host"},
+		{"smtp_url = smtp://a:65536", "smtp_url", "not smtp://host"},
+		{"smtp_url = smtp://a@b", "smtp_url", "not smtp://host"},
+		{"smtp_url = smtps://[::1", "smtp_url", "not smtp://host"},
 		{"monitor_networks = 10.0.0.0/8, x", "monitor_networks", "list of networks"},
 		{"monitor_networks = 10.0.0.0/33", "monitor_networks", "list of networks"},
 		{"monitor_networks = all", "monitor_networks", "list of networks"},

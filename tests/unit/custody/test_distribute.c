@@ -62,7 +62,7 @@ static const char *sealed_for(struct service *s, const char *client, const char 
 static void lay_incident(const char *is_new)
 {
 	fake_db_no_rows(STMT_INCIDENT_OPEN);
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", is_new);
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", is_new, "0", "f");
 	fake_db_forget();
 }
 
@@ -346,7 +346,7 @@ static void both_up_to_date_resolve_the_open_incident(void **state)
 
 	service_app(s);
 	lay_one(s, "42", "acme", "zoho_crm", &good, "t");
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "42", "99", "120");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "42", "99", "120", "0", NULL);
 	assert_int_equal(distribute(s, &persisted), ERR_OK);
 	unit_same("connections", fake_db_param(STMT_INCIDENT_RESOLVE, 0, 1), "{42}");
 	assert_int_equal(fake_db_call(STMT_INCIDENT_RESOLVE, 0)->fate, FAKE_DB_COMMITTED);
@@ -547,7 +547,7 @@ static void many_are_one_commit_and_each_fails_alone(void **state)
 
 	service_app(s);
 	lay_many(s);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "2", "98", "120");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "2", "98", "120", "0", NULL);
 	assert_int_equal(custody_distribute_many(&s->w, &s->c, many, 8, persisted), ERR_OK);
 	unit_same("locked", fake_db_param(STMT_CONNECTION_LOCK_MANY, 0, 1), "{7,6,5,4,3,2,1,9}");
 	expect_noted("{1,2,3,4,5,6,7}", "{5,5,-1,-1,0,-1,5}", "{5,5,-1,-1,0,-1,5}");

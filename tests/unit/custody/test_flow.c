@@ -19,7 +19,7 @@ static void lay(struct service *s)
 	FAKE_DB_ROW(STMT_CONNECTION_ENSURE, "42", "f");
 	FAKE_DB_ROW(STMT_ATTEMPT_BEGIN, "2026-01-31T12:10:00.000Z");
 	FAKE_DB_ROW(STMT_REPORT_ONE, "healthy", "none");
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", "t");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", "t", "0", "f");
 }
 
 static enum err begin(struct service *s, struct custody_flow *flow)
@@ -237,7 +237,7 @@ static void an_emergency_opens_an_incident_or_joins_it(void **state)
 	unit_same("action", fake_db_param(STMT_AUDIT_ADD, 1, 8), "emergency.requested");
 	unit_same("action", fake_db_param(STMT_AUDIT_ADD, 2, 8), "authorize.started");
 	fake_db_no_rows(STMT_INCIDENT_OPEN);
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", "f");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN, "99", "f", "0", "f");
 	assert_int_equal(begin(s, &flow), ERR_OK);
 	assert_int_equal(fake_db_count(STMT_OUTBOX_ADD), 0);
 	assert_int_equal(fake_db_count(STMT_AUDIT_ADD), 2);

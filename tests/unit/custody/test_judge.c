@@ -154,6 +154,7 @@ static struct store_claim claim_of(const struct before *before)
 		.refusals = before->refusals,
 		.is_ambiguous = before->is_ambiguous,
 		.grant_is_over = before->is_over,
+		.access_lives = 1,
 	};
 }
 
@@ -187,6 +188,50 @@ static void judges_every_row_of_the_table(void **state)
 	(void)state;
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
 		check_row(&rows[i]);
+}
+
+/* Whoever cannot be served any more is trouble, however much the provider may come back. */
+static void what_has_run_out_and_goes_on_failing_is_an_incident(void **state)
+{
+	static const struct before live = {&plain, "live", "provider_outage", 2, 0, 0, 0, 0};
+	static const struct before young = {&plain, "live", "provider_outage", 1, 0, 0, 0, 0};
+	static const struct before known = {
+		&strict, "quarantined", "ambiguous_rotation", 2, 0, 0, 0, 0};
+	const struct oauth_outcome away = {.verdict = OAUTH_RETRY};
+	struct store_claim claim = claim_of(&live);
+	struct custody_judgement got;
+
+	(void)state;
+	custody_judge(&plain, &claim, &away, 0, &got);
+	assert_true(!got.needs_incident && !got.has_run_out);
+	claim.access_lives = 0;
+	custody_judge(&plain, &claim, &away, 0, &got);
+	assert_true(got.needs_incident && got.has_run_out);
+	assert_string_equal(got.state, "live");
+	claim = claim_of(&young);
+	claim.access_lives = 0;
+	custody_judge(&plain, &claim, &away, 0, &got);
+	assert_false(got.needs_incident);
+	claim = claim_of(&known); /* which has one already */
+	claim.access_lives = 0;
+	custody_judge(&strict, &claim, &away, 0, &got);
+	assert_false(got.needs_incident);
+}
+
+static void a_refusal_that_waits_is_a_suspicion(void **state)
+{
+	static const struct before fine = {&zoho, "live", "none", 0, 0, 0, 0, 0};
+	static const struct before doubtful = {&zoho, "live", "ambiguous_refusal", 1, 1, 0, 0, 0};
+	const struct oauth_outcome dead = {.verdict = OAUTH_DEAD};
+	struct store_claim claim = claim_of(&fine);
+	struct custody_judgement got;
+
+	(void)state;
+	custody_judge(&zoho, &claim, &dead, 0, &got);
+	assert_true(got.is_suspicion && !got.needs_incident);
+	claim = claim_of(&doubtful);
+	custody_judge(&zoho, &claim, &dead, 0, &got);
+	assert_true(!got.is_suspicion && got.needs_incident);
 }
 
 /* Nothing but a refusal of the grant, or a lost answer of one that rotates, takes a connection out
@@ -311,6 +356,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judges_every_row_of_the_table),
 		cmocka_unit_test(only_a_refusal_kills),
+		cmocka_unit_test(what_has_run_out_and_goes_on_failing_is_an_incident),
+		cmocka_unit_test(a_refusal_that_waits_is_a_suspicion),
 		cmocka_unit_test(a_lost_process_is_judged_like_a_lost_answer),
 		cmocka_unit_test(the_schedule_may_use_more_than_the_others),
 		cmocka_unit_test(what_left_the_window_does_not_count),

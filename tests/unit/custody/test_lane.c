@@ -122,7 +122,7 @@ static void refused_credentials_are_one_incident(void **state)
 	enter(&st, &first, &wait_s);
 	answer(&st, &first, OAUTH_APP, "invalid_client");
 	lay_note("open", "t", "f", "290");
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "t");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "t", "0");
 	note(&st);
 	/* the fake opens the provider's gate as well, by the same row */
 	assert_true(is_opened_for("app_credentials"));
@@ -238,7 +238,7 @@ static void a_gate_that_closes_resolves_its_incident_and_wakes_who_waited(void *
 	enter(&st, &first, &wait_s);
 	answer(&st, &first, OAUTH_OK, "");
 	lay_note("closed", "f", "t", NULL);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "60");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "60", "0");
 	FAKE_DB_ROW(STMT_GATE_RESUME, "0");
 	note(&st);
 	assert_int_equal(fake_db_count(STMT_INCIDENT_RESOLVE_GATE), 1);
@@ -259,7 +259,7 @@ static void a_run_waits_for_those_that_its_gate_woke(void **state)
 	enter(&st, &first, &wait_s);
 	answer(&st, &first, OAUTH_OK, "");
 	lay_note("closed", "f", "t", NULL);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "60");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "60", "0");
 	FAKE_DB_ROW(STMT_GATE_RESUME, "2");
 	note(&st);
 	assert_true(custody_lanes_resumed_until_ms(st.lanes) >= now_ms + 15000);
@@ -337,7 +337,7 @@ static void five_deaths_are_a_storm(void **state)
 	int is_storm = 1;
 
 	FAKE_DB_ROW(STMT_GATE_DEATH, "4");
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "t");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "t", "0");
 	assert_int_equal(custody_lane_deaths(&st.s->w, &st.s->c, &key, 5, 1, &is_storm), ERR_OK);
 	assert_false(is_storm);
 	assert_int_equal(fake_db_count(STMT_INCIDENT_OPEN_GATE), 0);

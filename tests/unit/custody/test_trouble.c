@@ -78,7 +78,7 @@ static void a_gate_that_opens_is_told_once(void **state)
 	struct step step = {open_gate, &of_app, 0};
 	json_t *json;
 
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "t");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "t", "0");
 	assert_int_equal(run(s, &step), ERR_OK);
 	assert_int_equal(step.incident_id, 77);
 	unit_same("gate", fake_db_param(STMT_INCIDENT_OPEN_GATE, 0, 1), "31");
@@ -96,7 +96,7 @@ static void a_gate_that_opens_is_told_once(void **state)
 	unit_same("object", fake_db_param(STMT_AUDIT_ADD, 0, 19), "31");
 	/* and when it is open already, it goes on */
 	fake_db_no_rows(STMT_INCIDENT_OPEN_GATE);
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "f");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "f", "0");
 	assert_int_equal(run(s, &step), ERR_OK);
 	assert_int_equal(step.incident_id, 77);
 	assert_int_equal(fake_db_total(), 1);
@@ -115,7 +115,7 @@ static void a_gate_that_closes_is_told_when_it_was_trouble(void **state)
 	assert_int_equal(run(s, &step), ERR_OK);
 	unit_same("gate", fake_db_param(STMT_INCIDENT_RESOLVE_GATE, 0, 1), "32");
 	assert_int_equal(fake_db_total(), 1);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "77", "0");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "77", "0", "0");
 	assert_int_equal(run(s, &step), ERR_OK);
 	json = expect_told(s, "incident.resolved");
 	expect_no_client(json);
@@ -131,7 +131,7 @@ static void what_cannot_be_told_does_not_happen(void **state)
 	struct service *s = *state;
 	struct step step = {open_gate, &of_app, 0};
 
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "t");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "77", "t", "0");
 	for (size_t i = 0; i < UNIT_COUNT(steps); i++) {
 		fake_db_fail(steps[i], ERR_DB_TIMEOUT);
 		assert_int_equal(run(s, &step), ERR_DB_TIMEOUT);
@@ -160,7 +160,7 @@ static void only_what_was_resolved_is_told(void **state)
 	assert_int_equal(run(s, &step), ERR_OK);
 	unit_same("connections", fake_db_param(STMT_INCIDENT_RESOLVE, 0, 1), "{41,42}");
 	assert_int_equal(fake_db_total(), 1);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "42", "77", "90");
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE, "42", "77", "90", "0", NULL);
 	assert_int_equal(run(s, &step), ERR_OK);
 	json = expect_told(s, "incident.resolved");
 	unit_same("client", word(json, "clientId"), "globex");

@@ -55,7 +55,8 @@ static void all_is_done_in_order(void **state)
 {
 	static const enum stmt order[] = {STMT_RUN_PRUNE, STMT_RUN_BEGIN, STMT_RENEWAL_COUNT_DUE,
 		STMT_REPORT_NEED_PERSON, STMT_AUDIT_MAKE_PARTITIONS, STMT_ATTEMPT_SWEEP,
-		STMT_TOKEN_PRUNE, STMT_RUN_END};
+		STMT_TOKEN_PRUNE, STMT_RUN_END, STMT_OUTBOX_REMIND, STMT_OUTBOX_FORECAST,
+		STMT_OUTBOX_MISSED, STMT_OUTBOX_SUMMARY, STMT_OUTBOX_WITHDRAW};
 	struct fake_engine *fake = lay_down("0");
 	struct refresh_result result;
 

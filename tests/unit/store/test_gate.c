@@ -160,25 +160,25 @@ static void deaths_are_counted(void **state)
 static void a_gate_has_incidents_of_its_own(void **state)
 {
 	struct work *w = *state;
-	int64_t id = 0, recovery_s = 9;
-	int is_new = 9;
+	struct store_opened opened;
+	struct store_resolved resolved;
 
 	w->origin.actor = "system:refresh";
-	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "f");
+	FAKE_DB_ROW(STMT_INCIDENT_OPEN_GATE, "99", "f", "0");
 	assert_int_equal(
-		store_incident_open_gate(w, db, 21, "provider_outage", "http_503", &id, &is_new),
+		store_incident_open_gate(w, db, 21, "provider_outage", "http_503", &opened),
 		ERR_OK);
-	assert_int_equal(id, 99);
-	assert_false(is_new);
+	assert_int_equal(opened.id, 99);
+	assert_false(opened.is_opened);
 	unit_same("gate", fake_db_param(STMT_INCIDENT_OPEN_GATE, 0, 1), "21");
 	unit_same("cause", fake_db_param(STMT_INCIDENT_OPEN_GATE, 0, 2), "provider_outage");
 	unit_same("who", fake_db_param(STMT_INCIDENT_OPEN_GATE, 0, 3), "system:refresh");
 	unit_same("reason", fake_db_param(STMT_INCIDENT_OPEN_GATE, 0, 4), "http_503");
-	assert_int_equal(store_incident_resolve_gate(w, db, 21, &id, &recovery_s), ERR_OK);
-	assert_true(!id && !recovery_s);
-	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "90");
-	assert_int_equal(store_incident_resolve_gate(w, db, 21, &id, &recovery_s), ERR_OK);
-	assert_true(id == 99 && recovery_s == 90);
+	assert_int_equal(store_incident_resolve_gate(w, db, 21, &resolved), ERR_OK);
+	assert_true(!resolved.id && !resolved.recovery_s);
+	FAKE_DB_ROW(STMT_INCIDENT_RESOLVE_GATE, "99", "90", "0");
+	assert_int_equal(store_incident_resolve_gate(w, db, 21, &resolved), ERR_OK);
+	assert_true(resolved.id == 99 && resolved.recovery_s == 90);
 	unit_same("gate", fake_db_param(STMT_INCIDENT_RESOLVE_GATE, 0, 1), "21");
 	unit_same("who", fake_db_param(STMT_INCIDENT_RESOLVE_GATE, 0, 2), "system:refresh");
 }
