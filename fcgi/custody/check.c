@@ -80,13 +80,15 @@ static enum err note_change(struct work *w, struct store_db *db,
 }
 
 /* Whose trouble an unhealthy connection is in. An app's and a provider's are everybody's behind
- * them, and one incident; what never worked, or was taken away, is none. */
+ * them, and one incident; what never worked, was taken away, is only late or ends by its time, is
+ * none: the next run renews it, or the forecast tells of it. */
 enum whose { NOBODYS, ITS_OWN, THE_PROVIDERS };
 
 static enum whose trouble_of(
 	const struct custody_probed *probed, const struct store_verdict *verdict)
 {
 	if (is_healthy(verdict) || text_equal(verdict->status, "missing") ||
+		text_equal(verdict->cause, "none") ||
 		text_equal(verdict->cause, "app_credentials") ||
 		text_equal(verdict->action, "fix_app"))
 		return NOBODYS;
@@ -100,7 +102,8 @@ static enum err open_incident(struct work *w, struct store_db *db,
 {
 	const struct custody_trouble own = {probed->row.connection_id, probed->row.client,
 		probed->row.provider, verdict->cause,
-		work_printf(w, "a check found it %s", verdict->status), 0};
+		work_printf(w, "a check found it %s", verdict->status),
+		text_equal(verdict->cause, "ambiguous_refusal")};
 	const struct custody_gate_trouble providers = {
 		.gate_id = probed->row.provider_gate_id,
 		.provider = probed->row.provider,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define DB_PATIENCE_MS 30000
+#define LOST_RACES_MAX 20
 #define POLL_MS 1000
 #define COLLECT_MAX 32 /* before what is ready goes out in their place */
 #define TRY_PATIENCE_MS 3000
@@ -183,7 +184,7 @@ static void note_finding(struct custody_engine *e, size_t found, size_t won)
 	e->lost_races = found && !won ? e->lost_races + 1 : 0;
 	if (!found && e->shop.why == CUSTODY_WHY_ALL)
 		e->is_exhausted = 1;
-	if (e->lost_races > 20 && e->shop.why == CUSTODY_WHY_DUE)
+	if (e->lost_races > LOST_RACES_MAX && e->shop.why == CUSTODY_WHY_DUE)
 		e->polled_ms = clock_monotonic_ms();
 }
 
@@ -239,7 +240,8 @@ static size_t room(const struct custody_engine *e)
 	/* an answer that finds no place in the secure heap would be lost */
 	if (empty < e->capacity && secret_heap_is_tight())
 		return 0;
-	if (e->polled_ms && (e->sent || e->ready) && clock_monotonic_ms() - e->polled_ms < POLL_MS)
+	if (e->polled_ms && (empty < e->capacity || e->lost_races > LOST_RACES_MAX) &&
+		clock_monotonic_ms() - e->polled_ms < POLL_MS)
 		return 0;
 	if (n < ahead / 2 && e->ready + e->sent) /* a few at a time cost a commit all the same */
 		return 0;

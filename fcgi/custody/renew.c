@@ -135,9 +135,12 @@ static int64_t patience_ms(const struct custody_engine *e)
  */
 static enum err feed(struct custody_engine *e)
 {
+	const int was_claim = e->claiming_count > 0;
 	enum err err = custody_engine_land(e);
 
-	if (!err)
+	/* Claims and tokens take turns: what is due and cannot be won keeps no token from being
+	 * stored. */
+	if (!err && !(was_claim && e->done))
 		err = custody_engine_refill(e);
 	if (e->unsafe || !e->claiming_count) {
 		enum err synced =

@@ -442,10 +442,12 @@ int store_db_fd(const struct store_db *db)
 enum err store_db_fetch(struct work *w, struct store_db *db, struct store_rows **rows)
 {
 	PGresult *landed;
-	enum err err = db->into && clock_monotonic_ms() >= db->landing_by_ms
-			       ? away(w, db, ERR_DB_TIMEOUT, "no answer")
-			       : make_way(w, db);
+	enum err err;
 
+	(void)store_db_has_landed(db); /* it may be here, and only nobody has looked */
+	err = db->into && clock_monotonic_ms() >= db->landing_by_ms
+		      ? away(w, db, ERR_DB_TIMEOUT, "no answer")
+		      : make_way(w, db);
 	landed = db->landed;
 	db->landed = NULL;
 	if (!err)

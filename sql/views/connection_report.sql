@@ -2,7 +2,7 @@
 -- as status, why it is so (cause), what helps (action) and who has to do it (owner). Nothing sealed is in it.
 -- A shut gate speaks for all behind it: an app's credentials for every connection of the app, a provider that cannot be
 -- asked for those whose turn has come. What a probe found counts for the grant it was of: an access token that was refused
--- until there is another one, an outage until a renewal got through. Green is what was proved, by a probe or a renewal:
+-- until there is another one, an outage or an app's refusal until a renewal got through. Green is what was proved, by a probe or a renewal:
 -- two daily checks that proved nothing are an operator's business. What ends within 7 days is told before it does.
 -- Flat, and without `with`: so an ordered page of it is read in the order of an index, and what several columns say
 -- (`offset 0`) is judged once a row.
@@ -65,7 +65,7 @@ from vestal.connection c left join vestal.token t on t.connection_id = c.id
 			from (select case
 				when c.found is null or c.found_at < t.granted_at or t.connection_id is null then null
 				when c.found = 'ambiguous_refusal' and c.found_generation <> t.generation then null
-				when c.found = 'provider_outage' and c.found_at <= c.last_refreshed_at then null
+				when c.found in ('provider_outage', 'app_credentials') and c.found_at <= c.last_refreshed_at then null
 				else c.found end as found) f) w offset 0) j
 	cross join lateral (select case
 		when j.why = 'none' then 'none'

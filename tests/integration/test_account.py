@@ -129,9 +129,9 @@ def test_a_grant_whose_account_nobody_asks_leaves_the_pin(stack):
 
 
 def test_each_provider_has_its_own(stack, sim):
-    crm = Tenant(stack, sim)
-    crm.connect()
     calendar = Tenant(stack, sim, "zoho_calendar")
+    crm = Tenant(stack, sim, id=f"{calendar.id}-crm")
+    crm.connect()
     calendar.connect(user=crm.user)
     assert pinned(calendar) and pinned(calendar) != pinned(crm)
 

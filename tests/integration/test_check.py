@@ -64,6 +64,7 @@ TOKEN = "update vestal.token t set {} from vestal.connection c where c.id = t.co
 ROW = "update vestal.connection set {} where client_id = %s"
 NO_REFRESH = [TOKEN.format("refresh_sealed = null, refresh_fingerprint = null"), ROW.format("next_refresh_at = null")]
 FOUND = ROW.format("found = '{}', found_at = now(), found_generation = last_generation")
+REFUSED = ROW.format("found = 'ambiguous_refusal', found_at = now() - interval '20 minutes', found_generation = last_generation")
 BEFORE = {
     "live": [],
     "access_only": NO_REFRESH,
@@ -83,6 +84,7 @@ BEFORE = {
     "found_away": [FOUND.format("provider_outage")],
     "away": [ROW.format("cause = 'provider_outage', failures = 1, deferred_by = 'backoff', next_refresh_at = now() + interval '9 minutes'")],
     "stale": [ROW.format("last_proved_at = now() - interval '3 days'")],
+    "refused_before": [*NO_REFRESH, REFUSED],
     "grant_ends": [TOKEN.format("grant_ends_at = now() + interval '6 days'")],
     "idle_ends": [TOKEN.format("idle_ends_at = now() + interval '6 days'")],
     "secret_ends": ["update vestal.app set secret_ends_on = current_date + 6 where client_id = %s"],
@@ -223,8 +225,13 @@ def test_a_passive_one_is_asked_and_never_renewed(place):  # noqa: F811
 
 def test_an_access_token_alone_is_believed_dead_the_second_time(place):  # noqa: F811
     connection = place.own()
-    for statement in NO_REFRESH:
+    for statement in (*NO_REFRESH, TOKEN.format("granted_at = now() - interval '1 day'")):
         place.sql(statement, connection.id)
+    for age in ("0 s", "9 minutes"):  # one outage, however often it is met, kills nobody
+        place.sql("update vestal.connection set found_at = found_at - %s::interval where client_id = %s", age, connection.id)
+        probe_fault(connection, **DEAD, times=2)
+        assert verdict(check(connection)["reports"][0]) == ("expired", "ambiguous_refusal", "wait", "provider")
+    place.sql("update vestal.connection set found_at = found_at - interval '2 minutes' where client_id = %s", connection.id)
     probe_fault(connection, **DEAD, times=2)
     assert check(connection)["reports"][0]["status"] == "invalid"
     assert place.incidents(connection) == [("open", "user_revoked")]

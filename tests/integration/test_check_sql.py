@@ -112,6 +112,10 @@ def test_what_waited_for_a_provider_that_answers_is_due(rows, session):
 
 def test_what_nothing_can_renew_dies(rows, session):
     (id,) = rows.add(token={"refresh_sealed": "null", "refresh_fingerprint": "null"}, next_refresh_at="null")
+    for _ in range(2):
+        note(session, bad(id, "ambiguous_refusal", dead=True))
+        assert verdict(rows, id) == ("expired", "ambiguous_refusal", "wait", "provider")
+    rows.set("connection", id, found_at="now() - interval '11 minutes'")
     note(session, bad(id, "ambiguous_refusal", dead=True))
     assert verdict(rows, id) == ("invalid", "user_revoked", "reauthorize", "tenant")
 
@@ -122,7 +126,7 @@ def test_what_nothing_can_renew_dies(rows, session):
 @pytest.mark.parametrize("cause, after_renewal", [
     ("our_fault", ("unreachable", "our_fault", "investigate", "operator")),
     ("scope_missing", ("healthy", "scope_missing", "ask_tenant", "tenant")),
-    ("app_credentials", ("expiring", "app_credentials", "fix_app", "operator")),
+    ("app_credentials", ("healthy", "none", "none", "none")),
     ("provider_outage", ("healthy", "none", "none", "none")),
     ("ambiguous_refusal", ("healthy", "none", "none", "none"))])  # fmt: skip
 def test_a_renewal_mends_what_it_proves(rows, session, cause, after_renewal):

@@ -28,6 +28,7 @@ def empty_outbox(place):
     place.sql("delete from vestal.refresh_run where ended_at is not null")  # none was missed
     place.sql("insert into vestal.outbox (message_id, kind, withdrawn_at) select 'summary-' || to_char((now() + d * interval '1 day')"
               " at time zone 'UTC', 'YYYY-MM-DD'), 'summary', now() from generate_series(0, 1) d")  # fmt: skip
+    place.sql("update vestal.token set grant_ends_at = null, idle_ends_at = null")  # what others have left ends later
     place.sql("update vestal.incident set resolved_at = now() - interval '1 day', state = 'resolved' where resolved_at is null")
     yield
     place.sql("delete from vestal.outbox")
@@ -45,9 +46,9 @@ def send(place, server, expect=0, **more):
 
 
 def quiet_client(place):
-    if not place.sql("select from vestal.client where id = 'nobody-at-all'"):
-        place.stack.ctl("client", "add", "nobody-at-all")
-    return "nobody-at-all"
+    if not place.sql("select from vestal.client where id = 'nobody-is-due'"):
+        place.stack.ctl("client", "add", "nobody-is-due")
+    return "nobody-is-due"
 
 
 def die(connection):

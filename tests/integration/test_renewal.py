@@ -9,7 +9,7 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.utils import formatdate
 
 import leaks
@@ -91,6 +91,19 @@ def test_a_short_life_has_a_short_margin(place):
     place.refresh(*connection.only)
     row = connection.row()
     assert row["life_s"] == pytest.approx(900) and 300 <= row["lives_s"] - row["next_s"] <= 330, row
+
+
+def test_what_cannot_be_claimed_keeps_no_token_from_being_stored(place):
+    """A row that somebody holds is found due again and again, and never won."""
+    held, free = place.own(), place.own()
+    place.make_due(held, free)
+    with closing(place.stack.connect_database()) as database, database.cursor() as cursor:
+        database.autocommit = False
+        cursor.execute("select from vestal.connection where client_id = %s for update", (held.id,))
+        place.refresh()
+        assert (free.row()["generation"], held.row()["generation"]) == (2, 1)
+    place.refresh()
+    assert (free.row()["generation"], held.row()["generation"]) == (2, 2)
 
 
 def test_overlapping_runs_share_the_work(place):

@@ -227,7 +227,7 @@ def test_a_claim_that_waited_for_a_renewal_that_came_back(rows, refresher, worke
     with refresher.transaction():
         refresher.renewed(*[renewal(claim) for claim in claims])
         calls = [
-            lambda s: s.claim([claims[0].id], why="due"),
+            lambda s: s.claim([claims[0].id], why="admin"),
             lambda s: s.claim([claims[1].id], why="rejected", generation=5),
             lambda s: s.claim([claims[2].id], why="read", generation=5),
         ]
@@ -242,7 +242,7 @@ def test_a_claim_that_waited_for_an_override(rows, worker):
     (id,) = rows.add()
     with worker.transaction():
         worker.override(id)
-        with behind(rows, rows.session("refresher"), lambda s: s.claim([id], why="all")) as future:
+        with behind(rows, rows.session("refresher"), lambda s: s.claim([id], why="admin")) as future:
             worker.connection.cursor().execute("commit")
     assert [(c.generation, bytes(c.refresh)) for c in future.result()] in ([], [(6, b"refresh of a person")])
     (later,) = rows.session("refresher").claim([id], why="admin")

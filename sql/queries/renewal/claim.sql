@@ -2,15 +2,15 @@
 -- params: $1 int8[] connections, $2 text lease_owner, $3 int8 lease_s, $4 text why (due, all, read, rejected, admin, check), $5 int8 generation that is meant or null
 -- rows:   0..n of a claim each (fcgi/store/renewal.h)
 -- why:    whoever holds the lease alone asks the provider; whoever waited for the row looks at it again, and because of
---         the lock at its token too: a refresh token that was spent meanwhile must never be sent. Of many, those that
---         somebody holds are left for later. A lease that nobody gave back may have ended in a request whose answer is lost
+--         the lock at its token too: a refresh token that was spent meanwhile must never be sent. Of those that a
+--         run looks for, what somebody holds is left for later. A lease that nobody gave back may have ended in a request whose answer is lost
 with mine as (
-	select c.id from vestal.connection c where c.id = any ($1::int8[]) and cardinality($1) > 1 for update skip locked
+	select c.id from vestal.connection c where c.id = any ($1::int8[]) and $4 in ('due', 'all') for update skip locked
 ), free as (
 	select c.id, t.generation, t.refresh_sealed, least(t.grant_ends_at, t.idle_ends_at) <= now() as grant_over,
 		t.expires_at > now() as lives
 	from vestal.connection c join vestal.token t on t.connection_id = c.id
-	where c.id = any ($1::int8[]) and (cardinality($1) = 1 or c.id in (select id from mine))
+	where c.id = any ($1::int8[]) and ($4 not in ('due', 'all') or c.id in (select id from mine))
 		and c.removed_at is null and not c.passive and c.next_refresh_at is not null
 		and t.refresh_sealed is not null and ($5::int8 is null or t.generation = $5)
 		and (c.lease_until is null or c.lease_until <= now())
