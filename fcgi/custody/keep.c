@@ -180,7 +180,8 @@ enum err custody_keep(struct work *w, const struct custody *c,
 /* --- the spool ----------------------------------------------------------------------------------
  */
 
-/* A fence below 0 is of no renewal, and never used twice: time only goes on. */
+/* A fence below 0 is of no renewal, and never used twice: time only goes on. A generation below 0
+ * is the last one of a connection that holds no token. */
 static struct vault_spool_key key_of(int64_t connection_id, int64_t generation)
 {
 	return (struct vault_spool_key){connection_id, -clock_wall_ms(), generation};
@@ -224,7 +225,8 @@ enum err custody_keep_begin(struct work *w, const struct custody *c,
 		err = store_renewal_left(w, c->db, trial->connection_id, &left);
 	if (!err)
 		err = custody_engine_spool(w, c->renewer, &k->spool);
-	k->key = key_of(trial->connection_id, left.last_generation);
+	k->key = key_of(
+		trial->connection_id, left.generation ? left.generation : -left.last_generation);
 	return err ? err : write_intent(w, trial, k);
 }
 
@@ -235,12 +237,15 @@ void custody_keep_end(struct custody_keeping *k, enum err err)
 	k->spool = NULL;
 }
 
-/* The connection, when it has got nothing since; one that was to be made is made now. */
+/* The connection, unless it has got another grant since; one that was to be made is made now. A
+ * renewal in between is none: it went on with what was to be replaced. */
 static enum err find_connection(struct work *w, const struct custody *c,
 	const struct vault_spool_key *key, struct custody_parcel *parcel, int *is_over)
 {
 	struct custody_acceptance *it = &parcel->acceptance;
-	struct store_left left = {0};
+	const int had_token = key->generation > 0;
+	struct store_left left;
+	int64_t n = 0;
 	int is_new;
 	enum err err = ERR_OK;
 
@@ -250,9 +255,15 @@ static enum err find_connection(struct work *w, const struct custody *c,
 	if (!err && !it->connection_id)
 		err = store_connection_ensure(
 			w, c->db, it->client, parcel->provider, &it->connection_id, &is_new);
-	if (!err)
+	if (!err && !key->connection_id) { /* what it was before it was taken away counts not */
 		err = store_renewal_left(w, c->db, it->connection_id, &left);
-	*is_over = left.last_generation != key->generation;
+		*is_over = !err && left.generation != 0;
+		return err;
+	}
+	if (!err)
+		err = store_token_grants(w, c->db, it->connection_id,
+			had_token ? key->generation : 1 - key->generation, &n);
+	*is_over = n > had_token;
 	return err;
 }
 

@@ -27,9 +27,9 @@ enum err custody_keep_begin(struct work *w, const struct custody *c,
 void custody_keep_end(struct custody_keeping *keeping, enum err err);
 
 /*
- * Stores an answer that a crash left in the spool, unless the connection has got another token
- * since. *is_left: this program may not, and leaves it to a worker. Returns: ERR_SEALED and what
- * custody_accept() does.
+ * Stores an answer that a crash left in the spool, unless the connection has got another grant
+ * since; a renewal is none. *is_left: this program may not, and leaves it to a worker. Returns:
+ * ERR_SEALED and what custody_accept() does.
  */
 enum err custody_keep_recovered(struct work *w, const struct custody *c,
 	const struct vault_spool_key *key, const struct secret *answer, int *is_left,

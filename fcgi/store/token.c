@@ -72,6 +72,17 @@ enum err store_token_take_back(
 	return err || store_count(rows) ? err : ERR_CONFLICT;
 }
 
+enum err store_token_grants(
+	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation, int64_t *n)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(
+		w, db, STMT_TOKEN_GRANTS, &rows, store_int(connection_id), store_int(generation));
+
+	*n = err ? 0 : store_get_int(rows, 0, 0);
+	return err;
+}
+
 enum err store_token_spend(struct work *w, struct store_db *db, int64_t connection_id,
 	int64_t generation, int is_spent, int *changed)
 {

@@ -54,6 +54,11 @@ enum err store_token_before(struct work *w, struct store_db *db, int64_t connect
 enum err store_token_take_back(struct work *w, struct store_db *db, int64_t connection_id,
 	int64_t generation, int64_t as) MUST_CHECK;
 
+/* How many grants the connection has had from that generation on, with the one it has; renewals are
+ * none. */
+enum err store_token_grants(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int64_t *n) MUST_CHECK;
+
 /* Says of a refresh token in history that it was sent, or that it was not. *changed: it was
  * otherwise before; of many callers, one. */
 enum err store_token_spend(struct work *w, struct store_db *db, int64_t connection_id,

@@ -504,6 +504,39 @@ def test_what_came_in_between_stays(place):
     connection.renews()
 
 
+def test_a_renewal_in_between_supersedes_nothing(place):
+    """It went on with the old grant; what an administrator brought is stored all the same."""
+    connection = place.connect("sim_strict")
+    with place.worker(kill="token_put") as (process, path):
+        assert ask_worker(path, connection, refresh_token=issued(connection)["refresh_token"]) is None
+        process.wait(10)
+    place.make_due(connection)
+    place.refresh(*connection.only, expect=None)
+    assert connection.row()["generation"] == 2 and place.answers_spooled() == 1
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", {"provider": connection.provider})
+    assert place.spooled() == []
+    assert [event["generation"] for event in connection.events("token.override")] == [3]
+    assert [row[:2] for row in history(connection)] == [(2, "token.override")]
+    place.refresh(*connection.only)
+    connection.renews()
+    assert connection.books().reuses() == []
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_grant_where_there_was_none_stays(place, is_there):
+    connection = place.connect("sim_strict")
+    body = {"provider": connection.provider}
+    assert connection.stack.api("POST", f"/api/oauth/reauthorize/{connection.id}", body).status == 200
+    with place.worker(kill="token_put") as (process, path):
+        assert ask_worker(path, connection, refresh_token=issued(connection)["refresh_token"]) is None
+        process.wait(10)
+    if is_there:
+        connection.connect()
+    place.stack.api("POST", f"/api/oauth/refresh/{place.connect('sim_strict').id}", body)
+    assert place.spooled() == []
+    assert [event["generation"] for event in connection.events("token.override")] == ([] if is_there else [2])
+
+
 def test_a_database_that_hangs_up_within_the_commit(place):
     connection = place.connect("sim_strict")
     grant = issued(connection)
