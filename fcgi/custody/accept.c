@@ -20,6 +20,8 @@ struct acceptance {
 	const struct secret *refresh; /* the answer's, or the one that is kept; NULL: none */
 	struct store_token row;
 	enum custody_account_is account_is;
+	int is_vouched;      /* nobody knows whose it is, and an administrator says it is the pinned
+				one's */
 	const char *pinned;  /* before; or NULL */
 	const char *account; /* the fingerprint that is pinned from now on; NULL: as it is */
 };
@@ -44,16 +46,18 @@ static enum err seal(struct work *w, const struct acceptance *a, const char *col
 static enum err compare_account(struct work *w, struct acceptance *a, const char *pinned)
 {
 	struct custody_acceptance *asked = a->asked;
-	enum err err = custody_account_check(
-		w, a->c, asked->provider, pinned, asked->account, asked->accept_account);
+	enum err err = ERR_OK;
 
+	a->is_vouched = asked->held_attempt_id && !asked->account && pinned &&
+			text_equal(asked->accept_account, pinned);
+	if (!a->is_vouched)
+		err = custody_account_check(
+			w, a->c, asked->provider, pinned, asked->account, asked->accept_account);
 	a->pinned = pinned;
 	a->account_is = custody_account_compare(a->c, pinned, asked->account);
 	a->account = asked->account ? vault_fingerprint(w, a->c->keyring, asked->account) : NULL;
-	if (err == ERR_ACCOUNT_CHANGED) {
-		asked->pinned = pinned;
-		asked->found = a->account;
-	}
+	asked->pinned = pinned;
+	asked->found = err == ERR_ACCOUNT_CHANGED ? a->account : NULL;
 	return !err && asked->account && !a->account ? ERR_KEY_UNKNOWN : err;
 }
 
@@ -70,7 +74,9 @@ static const char *account_action(const struct acceptance *a)
 		return "connection.account_changed";
 	if (!a->pinned && a->account)
 		return "connection.account_pinned";
-	return !a->pinned && a->asked->provider->identity.url ? "connection.account_unknown" : NULL;
+	return (a->is_vouched || !a->pinned) && a->asked->provider->identity.url
+		       ? "connection.account_unknown"
+		       : NULL;
 }
 
 static enum err tell_account(struct work *w, struct store_db *db, const struct acceptance *a)

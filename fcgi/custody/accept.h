@@ -31,14 +31,16 @@ struct custody_acceptance {
 	int64_t held_attempt_id; /* the attempt that kept this token (custody/held.h); 0: none */
 	/* answered */
 	int64_t generation;
-	const char *pinned, *found; /* of ERR_ACCOUNT_CHANGED: fingerprints */
+	const char *pinned,
+		*found; /* fingerprints: pinned before, or NULL; of ERR_ACCOUNT_CHANGED */
 };
 
 /*
  * Stores the token as a new generation, moves the old one into history and writes the audit event,
  * in one transaction; custody_distribute() is due next. An answer without a refresh token keeps the
  * one of a grant that lives, unless is_all. The account is compared with the pinned one under the
- * connection's lock, and pinned where none is (custody/account.h). Whatever is kept for the
+ * connection's lock, and pinned where none is (custody/account.h); where it is not known whose a
+ * held token is, accept_account may vouch that it is the pinned one's. Whatever is kept for the
  * connection by an attempt is wiped. Returns: ERR_CONNECTION_UNKNOWN (also when it was taken away
  * meanwhile), ERR_ACCOUNT_CHANGED and ERR_PROVIDER_UNAVAILABLE as custody_account_check(),
  * ERR_CONFLICT (what held_attempt_id kept is not there any more; of an undo: something else has

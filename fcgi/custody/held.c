@@ -13,6 +13,7 @@
 #include "store/client.h"
 #include "store/connection.h"
 #include "store/report.h"
+#include "store/token.h"
 #include "vault/fingerprint.h"
 #include "vault/seal.h"
 
@@ -37,6 +38,7 @@ struct keeping {
 	const struct store_attempt *attempt;
 	const struct custody_acceptance *refused;
 	struct store_sealed sealed;
+	const char *spent; /* the fingerprint of what the provider has replaced; or NULL */
 	int64_t age_s, life_s;
 };
 
@@ -49,6 +51,8 @@ static enum err keep(struct work *w, struct store_db *db, void *context)
 
 	if (!err)
 		err = store_attempt_hold(w, db, k->attempt->id, &k->sealed, k->life_s, k->age_s);
+	if (!err && k->spent)
+		err = store_token_spent(w, db, refused->connection_id, k->spent);
 	return err ? err
 		   : store_audit_add(w, db,
 			     &(struct store_event){.action = "authorize.failed",
@@ -57,7 +61,9 @@ static enum err keep(struct work *w, struct store_db *db, void *context)
 				     .provider = refused->provider->name,
 				     .connection_id = refused->connection_id,
 				     .incident_id = refused->incident_id,
-				     .reason = err_slug(ERR_ACCOUNT_CHANGED),
+				     .reason =
+					     err_slug(refused->account ? ERR_ACCOUNT_CHANGED
+								       : ERR_PROVIDER_UNAVAILABLE),
 				     .detail_json = custody_account_detail(
 					     w, refused->pinned, refused->found)});
 }
@@ -82,6 +88,11 @@ enum err custody_held_keep(struct work *w, const struct custody *c,
 		err = store_db_ready(w, c->db);
 	if (err)
 		return err;
+	if (refused->spent) {
+		k.spent = vault_fingerprint(w, c->keyring, refused->spent);
+		if (!k.spent)
+			return ERR_KEY_UNKNOWN;
+	}
 	k.sealed = (struct store_sealed){blob.bytes, blob.n};
 	if (!token->refresh && token->expires_in_s >= 0 && token->expires_in_s - k.age_s < k.life_s)
 		k.life_s = token->expires_in_s - k.age_s;
@@ -103,9 +114,7 @@ static enum err open_held(struct work *w, const struct custody *c,
 
 	if (!err)
 		err = custody_parcel_read(w, text, held->age_s, kept);
-	return err || kept->acceptance.account
-		       ? err
-		       : work_cause(w, ERR_SEALED, "not a token that was kept");
+	return err;
 }
 
 static enum err check_input(struct work *w, const struct custody *c,
@@ -145,10 +154,17 @@ static enum err check_account(struct work *w, const struct custody *c,
 	const struct custody_held_taking *taking, const struct store_held *held,
 	const struct custody_acceptance *kept)
 {
-	if (vault_fingerprint_matches(c->keyring, taking->accept_account, kept->account))
+	if (kept->account ? vault_fingerprint_matches(
+				    c->keyring, taking->accept_account, kept->account)
+			  : text_equal(taking->accept_account, held->pinned))
 		return ERR_OK;
 	if (held->pinned)
 		work_tell(w, "pinned", held->pinned);
+	if (!kept->account)
+		return work_fail(w, ERR_ACCOUNT_CHANGED,
+			"The provider did not say whose account the token that waits belongs to: "
+			"only the one that this connection is bound to can be vouched for. "
+			"Nothing was changed.");
 	work_tell(w, "found", vault_fingerprint(w, c->keyring, kept->account));
 	return work_fail(w, ERR_ACCOUNT_CHANGED,
 		"The token that waits belongs to another account than the one that was accepted. "

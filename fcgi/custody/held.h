@@ -1,6 +1,7 @@
 /*
- * The token of another account than the pinned one, between a callback and an administrator's word:
- * sealed in its attempt, used by nobody, and wiped when its time is over or another token has come.
+ * The token of another account than the pinned one, or one that cost another token and of which
+ * the provider did not say whose it is, between a callback and an administrator's word: sealed in
+ * its attempt, used by nobody, and wiped when its time is over or another token has come.
  */
 #ifndef VESTAL_CUSTODY_HELD_H
 #define VESTAL_CUSTODY_HELD_H
@@ -12,8 +13,9 @@
 #define CUSTODY_HELD_LIFE_S 600
 
 /*
- * Keeps the token that custody_accept() refused with ERR_ACCOUNT_CHANGED, ends the attempt and
- * writes the event of it, in one transaction. A token that cannot be renewed is kept no longer than
+ * Keeps the token that custody_accept() refused with ERR_ACCOUNT_CHANGED, or for want of an
+ * account, ends the attempt, marks the refresh token that it cost, and writes the event of it, in
+ * one transaction. A token that cannot be renewed is kept no longer than
  * it lives. Returns: ERR_CONNECTION_UNKNOWN, ERR_CONFLICT (the attempt is over), ERR_KEY_UNKNOWN,
  * ERR_TOO_LARGE and the database's errors; nothing is kept then.
  */
@@ -22,8 +24,9 @@ enum err custody_held_keep(struct work *w, const struct custody *c,
 
 struct custody_held_taking {
 	const char *client, *provider;
-	const char *accept_account; /* the fingerprint that was found */
-	const char *reason;         /* may be NULL */
+	const char
+		*accept_account; /* the fingerprint that was found; the pinned one where none was */
+	const char *reason;      /* may be NULL */
 	/* answered */
 	const char *status;
 	int64_t generation;

@@ -89,24 +89,49 @@ static enum err hold(
 	return err ? err : custody_held_keep(w, c, &attempt, refused);
 }
 
-static enum err account_changed(
-	struct work *w, const struct custody *c, const struct custody_acceptance *refused)
+static int is_to_hold(const struct custody_acceptance *refused, enum err err)
 {
-	enum err err = refused->spent ? hold(w, c, refused) : ERR_OK;
+	return refused->spent && (err == ERR_ACCOUNT_CHANGED || err == ERR_PROVIDER_UNAVAILABLE);
+}
 
-	if (err)
-		log_event(LOG_ERROR, "token.not_held", LOG_TEXT("client", refused->client),
-			LOG_TEXT("provider", refused->provider->name),
-			LOG_TEXT("error", err_slug(err)), LOG_TEXT("why", w->cause));
-	if (err || !refused->spent)
-		return ERR_ACCOUNT_CHANGED;
+static enum err tell_held(struct work *w, const struct custody_acceptance *refused, enum err err)
+{
 	w->detail = NULL;
-	return work_fail(w, ERR_ACCOUNT_CHANGED,
+	if (err == ERR_PROVIDER_UNAVAILABLE) {
+		work_tell(w, "pinned", refused->pinned);
+		return work_fail(w, err,
+			"The provider did not say whose account the token belongs to, and the "
+			"token that was there stays in use. The provider has replaced the refresh "
+			"token that was given, which is spent: the new one is kept for %d minutes, "
+			"until POST /api/oauth/accept-account with the account that this "
+			"connection is bound to (%s) vouches for it.",
+			CUSTODY_HELD_LIFE_S / 60, refused->pinned);
+	}
+	return work_fail(w, err,
 		"The token belongs to another account (%s) than the one this connection is bound "
 		"to (%s), and the token that was there stays in use. The provider has replaced "
 		"the refresh token that was given: the new one is kept for %d minutes, until "
 		"POST /api/oauth/accept-account takes it.",
 		refused->found, refused->pinned, CUSTODY_HELD_LIFE_S / 60);
+}
+
+/* Nothing is given up that only the spool still has. */
+static enum err not_accepted(struct work *w, const struct custody *c,
+	struct custody_keeping *keeping, const struct custody_acceptance *refused, enum err err)
+{
+	enum err held = ERR_OK;
+
+	keeping->is_due = custody_keep_can_wait(err);
+	if (!is_to_hold(refused, err))
+		return err;
+	held = hold(w, c, refused);
+	if (!held)
+		return tell_held(w, refused, err);
+	keeping->is_due = 1;
+	log_event(LOG_ERROR, "token.not_held", LOG_TEXT("client", refused->client),
+		LOG_TEXT("provider", refused->provider->name), LOG_TEXT("error", err_slug(held)),
+		LOG_TEXT("why", w->cause));
+	return err;
 }
 
 /* Whoever waits behind a gate need not wait longer. */
@@ -144,9 +169,9 @@ static void keep_answer(
 	work_forgive(w);
 }
 
-enum err custody_keep(struct work *w, const struct custody *c,
-	const struct custody_keeping *keeping, const struct custody_trial *trial,
-	struct custody_acceptance *asked, struct custody_persisted *persisted, const char **status)
+enum err custody_keep(struct work *w, const struct custody *c, struct custody_keeping *keeping,
+	const struct custody_trial *trial, struct custody_acceptance *asked,
+	struct custody_persisted *persisted, const char **status)
 {
 	const char *cause = NULL;
 	enum err err;
@@ -164,7 +189,7 @@ enum err custody_keep(struct work *w, const struct custody *c,
 	keep_answer(w, keeping, asked);
 	err = accept(w, c, asked);
 	if (err)
-		return err == ERR_ACCOUNT_CHANGED ? account_changed(w, c, asked) : err;
+		return not_accepted(w, c, keeping, asked, err);
 	work_forgive(w);
 	note_good(w, c, trial);
 	err = custody_distribute(w, c, asked->connection_id, persisted);
@@ -230,9 +255,15 @@ enum err custody_keep_begin(struct work *w, const struct custody *c,
 	return err ? err : write_intent(w, trial, k);
 }
 
+int custody_keep_can_wait(enum err err)
+{
+	return is_away(err) || err == ERR_DB || err == ERR_SCHEMA_MISMATCH ||
+	       err == ERR_KEY_UNKNOWN || err == ERR_NO_MEMORY;
+}
+
 void custody_keep_end(struct custody_keeping *k, enum err err)
 {
-	if (k->spool && !is_away(err))
+	if (k->spool && !k->is_due && !is_away(err))
 		vault_spool_clear(k->spool, k->slot);
 	k->spool = NULL;
 }
@@ -272,6 +303,7 @@ enum err custody_keep_recovered(struct work *w, const struct custody *c,
 	const char **what)
 {
 	struct custody_parcel parcel;
+	struct custody_acceptance *it = &parcel.acceptance;
 	int is_over = 0;
 	enum err err;
 
@@ -287,7 +319,16 @@ enum err custody_keep_recovered(struct work *w, const struct custody *c,
 	if (err || is_over)
 		return err;
 	w->origin.actor = parcel.actor ? parcel.actor : w->origin.actor;
-	return custody_accept(w, c, &parcel.acceptance);
+	err = custody_accept(w, c, it);
+	if (is_to_hold(it, err)) {
+		*what = "held";
+		return hold(w, c, it);
+	}
+	if (err == ERR_CONFLICT && it->taken_back) {
+		*what = "superseded";
+		return ERR_OK;
+	}
+	return err;
 }
 
 /* --- refusals -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ struct custody_keeping {
 	struct vault_spool *spool; /* NULL: nothing is needed, or this program has none */
 	struct vault_spool_key key;
 	size_t slot;
+	int is_due; /* what is in it is nowhere else yet */
 };
 
 /*
@@ -22,8 +23,11 @@ struct custody_keeping {
 enum err custody_keep_begin(struct work *w, const struct custody *c,
 	const struct custody_trial *trial, struct custody_keeping *keeping) MUST_CHECK;
 
-/* The slot is free again, unless the database was away: then whoever recovers next stores what is
- * in it (custody_keep_recovered()). err: how it ended. */
+/* Whether a token that could not be stored can be another time. */
+int custody_keep_can_wait(enum err err);
+
+/* The slot is free again, unless what is in it reached neither custody nor its place aside: then
+ * whoever recovers next stores it (custody_keep_recovered()). err: how it ended. */
 void custody_keep_end(struct custody_keeping *keeping, enum err err);
 
 /*
@@ -38,15 +42,13 @@ enum err custody_keep_recovered(struct work *w, const struct custody *c,
 /*
  * Stores what a trial proved, as custody_accept(), and distributes it: connection_id, client,
  * kept_json, action, reason and what a caller adds are his, the rest is the trial's. Of another
- * account than the pinned one nothing is stored; what cost a refresh token is kept aside
- * (custody/held.h). A commit whose
- * answer was lost is looked for, and made again if it was none. Returns what custody_accept() does;
- * a store outside that fails is no error.
+ * account than the pinned one, or of nobody knows which, nothing is stored; what cost a refresh
+ * token is kept aside (custody/held.h). A commit whose answer was lost is looked for, and made
+ * again if it was none. Returns what custody_accept() does; a store outside that fails is no error.
  */
-enum err custody_keep(struct work *w, const struct custody *c,
-	const struct custody_keeping *keeping, const struct custody_trial *trial,
-	struct custody_acceptance *acceptance, struct custody_persisted *persisted,
-	const char **status) MUST_CHECK;
+enum err custody_keep(struct work *w, const struct custody *c, struct custody_keeping *keeping,
+	const struct custody_trial *trial, struct custody_acceptance *acceptance,
+	struct custody_persisted *persisted, const char **status) MUST_CHECK;
 
 /* A refusal, as it stands in the audit trail. */
 struct custody_declined {

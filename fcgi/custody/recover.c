@@ -73,7 +73,7 @@ static enum err store_kept(
 		r->found->left++;
 		return ERR_OK;
 	}
-	if (err && (custody_engine_is_away(err) || err == ERR_KEY_UNKNOWN || err == ERR_NO_MEMORY))
+	if (err && (custody_engine_is_away(err) || custody_keep_can_wait(err)))
 		return err;
 	note(entry, err ? "refused" : what, err ? err_slug(err) : NULL);
 	r->found->stored += !err && text_equal(what, "stored");

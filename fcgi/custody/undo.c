@@ -211,7 +211,7 @@ enum err custody_undo(struct work *w, const struct custody *c, struct custody_un
 	custody_keep_end(&g.keeping, err);
 	if (!err)
 		return ERR_OK;
-	if (g.is_claimed && !g.trial.maybe_done)
+	if (g.is_claimed && !g.trial.maybe_done && !g.trial.is_replaced)
 		unclaim(w, &g);
 	return custody_keep_declined(w, c,
 		&(struct custody_declined){"token.undone", asked->client, g.connection_id,

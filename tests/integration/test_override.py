@@ -389,6 +389,69 @@ def test_the_account_of_another_where_refresh_tokens_are_replaced(place):
     connection.whole(generation=3)
 
 
+def vouch(connection, account):
+    body = {"provider": connection.provider, "acceptAccount": account, "reason": "it is ours"}
+    return connection.stack.api("POST", f"/api/oauth/accept-account/{connection.id}", body)
+
+
+def nobody_says_whose_it_is(connection):
+    connection.sim.control("faults", {"at": "identity", "mode": "html", "times": 0})
+
+
+def test_what_cost_a_token_is_kept_when_nobody_says_whose_it_is(place):
+    connection = place.connect("sim_strict")
+    grant, first = issued(connection), pinned(connection)
+    nobody_says_whose_it_is(connection)
+    answer = override(connection, refresh_token=grant["refresh_token"])
+    assert answer.problem(502, "provider_unavailable") == [] and answer.json["pinned"] == first
+    assert "is spent" in answer.json["detail"] and "kept for 10 minutes" in answer.json["detail"]
+    assert connection.books().state(grant["refresh_token"]) == "rotated" and place.spooled() == []
+    connection.whole(generation=1)
+
+    before = connection.stack.tables()
+    answer = vouch(connection, "0" * 40)
+    assert answer.problem(409, "account_changed") == [] and answer.json["pinned"] == first
+    assert connection.stack.tables() == before
+    taken = vouch(connection, first)
+    assert taken.status == 200 and taken.json["generation"] == 2, taken
+    (event,) = connection.events("connection.account_unknown")
+    assert event["detail"] == {"pinned": first, "found": None} and pinned(connection) == first
+    place.sim.control("faults", method="DELETE")
+    connection.renews()
+    connection.whole(generation=3)
+    assert connection.books().reuses() == []
+
+
+def test_what_cannot_be_kept_aside_stays_in_the_spool(place):
+    connection = place.connect("sim_strict")
+    grant = issued(connection, user="somebody@else.example")
+    with place.worker(cut="attempt_begin") as (process, path):
+        assert b"Status: 409" in ask_worker(path, connection, refresh_token=grant["refresh_token"])
+        process.kill()
+        process.wait(10)
+    assert place.answers_spooled() == 1
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", {"provider": connection.provider})
+    assert place.spooled() == []
+    found = override(connection, access_token=issued(connection, user="somebody@else.example")["access_token"]).json["found"]
+    taken = vouch(connection, found)
+    assert taken.status == 200, taken
+    assert connection.books().reuses() == []
+
+
+def test_a_worker_killed_before_it_kept_a_token_aside(place):
+    connection = place.connect("sim_strict")
+    grant = issued(connection)
+    nobody_says_whose_it_is(connection)
+    with place.worker(kill="attempt_begin") as (process, path):
+        assert ask_worker(path, connection, refresh_token=grant["refresh_token"]) is None
+        assert process.wait(10) == -signal.SIGKILL
+    place.sim.control("faults", method="DELETE")
+    place.stack.api("POST", f"/api/oauth/refresh/{connection.id}", {"provider": connection.provider})
+    assert place.spooled() == []
+    taken = vouch(connection, pinned(connection))
+    assert taken.status == 200 and connection.books().reuses() == [], taken
+
+
 def test_the_first_account_is_pinned(place):
     other = Tenant(place.stack, place.sim)
     accepted(override(other, refresh_token=issued(other)["refresh_token"]), generation=1)

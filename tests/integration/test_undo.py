@@ -8,7 +8,7 @@ import json
 import pytest
 from renewal_harness import PATIENT, no_fault_left, place  # noqa: F401
 from rows import at_once
-from test_override import accepted, emergency, history, issued, override, override_there, pinned
+from test_override import accepted, emergency, history, issued, nobody_says_whose_it_is, override, override_there, pinned, vouch
 
 REASON = "the wrong tenant"
 ROTATING = "sim_strict"
@@ -287,6 +287,33 @@ def test_the_answer_to_an_undo_is_lost(place):
     refused(connection, 409, "nothing_to_undo", "nothing_to_undo", "never sent again")
     assert len(connection.books().asked) == asked
     connection.whole(generation=2)
+    unspent(connection)
+
+
+def test_nobody_says_whose_an_undone_token_is(place):
+    """It cost the one that was sent: what it became waits for an administrator's word."""
+    connection = place.connect(ROTATING)
+    first = grant_of(connection, connection.serves())
+    replace(connection, 2)
+    nobody_says_whose_it_is(connection)
+    undo(connection).problem(502, "provider_unavailable")
+    refused(connection, 409, "nothing_to_undo", "nothing_to_undo", "never sent again")
+    taken = vouch(connection, pinned(connection))
+    assert taken.status == 200, taken
+    assert grant_of(connection, connection.serves()) == first
+    place.sim.control("faults", method="DELETE")
+    connection.renews()
+    unspent(connection)
+
+
+def test_a_held_token_has_cost_the_one_that_was_given(place):
+    """Back to the account of before with the very token of then: it is spent, and no undo sends it."""
+    connection = place.own(ROTATING, rotation="never")
+    own = connection.issued("refresh")[0]
+    replace(connection, 2, user="somebody@else.example")
+    connection.sim.control("settings", {"client_id": connection.app_id, "rotation": "strict"})
+    override(connection, refresh_token=own).problem(409, "account_changed")
+    refused(connection, 409, "nothing_to_undo", "nothing_to_undo", "never sent again")
     unspent(connection)
 
 
