@@ -49,7 +49,7 @@ grant select, update (api_domain, scope, account_fingerprint, last_generation, s
 	on vestal.connection to vestal_refresher;
 grant select, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_refresher;
-grant select, insert, delete, update (revocation, revoke_due_at, revoke_tries) on vestal.token_history to vestal_refresher;
+grant select, insert, delete, update (spent, revocation, revoke_due_at, revoke_tries) on vestal.token_history to vestal_refresher;
 grant select, insert, delete, update (ended_at, exit_code, counts, error) on vestal.refresh_run to vestal_refresher;
 grant select, delete, update (ended_at, outcome, held_sealed) on vestal.authorization_attempt to vestal_refresher;
 grant select, insert, update (state, cause, reason, impact_start, opened_at, resolved_at, resolved_by, recovering_at,

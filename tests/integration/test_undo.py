@@ -306,6 +306,19 @@ def test_nobody_says_whose_an_undone_token_is(place):
     unspent(connection)
 
 
+def test_a_renewal_has_replaced_what_history_holds_too(place):
+    """A provider that replaces refresh tokens now and then: the same one stands in two generations, and then is spent."""
+    connection = place.own(ROTATING, rotation="never")
+    own = connection.issued("refresh")[0]
+    accepted(override(connection, refresh_token=own), 2)
+    refused(connection, 409, "nothing_to_undo", "nothing_to_undo", "never sent again")  # it is in use
+    connection.sim.control("settings", {"client_id": connection.app_id, "rotation": "strict"})
+    connection.renews()
+    asked = len(connection.books().asked)
+    refused(connection, 409, "nothing_to_undo", "nothing_to_undo", "never sent again")
+    assert [row[5] for row in history(connection)] == [True] and len(connection.books().asked) == asked
+
+
 def test_a_held_token_has_cost_the_one_that_was_given(place):
     """Back to the account of before with the very token of then: it is spent, and no undo sends it."""
     connection = place.own(ROTATING, rotation="never")

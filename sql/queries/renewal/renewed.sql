@@ -3,7 +3,8 @@
 -- rows:   n of connection, what became of it: renewed, repeated (it was stored before), superseded (something newer is there)
 -- why:    only over the very generation the renewal started from; token, schedule, lease, event and announcement are one
 --         commit; a lease that somebody else has taken over since stays his. The token is locked too, because whoever
---         waited for the connection would else look at the token of before
+--         waited for the connection would else look at the token of before. History may hold the refresh token that was
+--         replaced, too: no undo sends it then
 with answer as (
 	select * from jsonb_to_recordset($1::jsonb) as x (id int8, fence int8, "from" int8, "to" int8, access text,
 		refresh text, access_fp text, refresh_fp text, type text, life int8, refresh_life int8, idle int8,
@@ -12,7 +13,7 @@ with answer as (
 	select c.id, c.client_id, c.provider, c.last_generation, c.removed_at from vestal.connection c
 	where c.id in (select id from answer) order by c.id for update
 ), there as (
-	select h.*, t.generation, t.access_fingerprint from held h join vestal.token t on t.connection_id = h.id for update of t
+	select h.*, t.generation, t.access_fingerprint, t.refresh_fingerprint from held h join vestal.token t on t.connection_id = h.id for update of t
 ), stored as (
 	update vestal.token t set generation = a."to", access_sealed = decode(a.access, 'hex'),
 		refresh_sealed = decode(a.refresh, 'hex'), access_fingerprint = a.access_fp, refresh_fingerprint = a.refresh_fp,
@@ -22,6 +23,10 @@ with answer as (
 	from answer a join there h on h.id = a.id
 	where t.connection_id = h.id and h.generation = a."from" and h.last_generation = a."to" - 1 and h.removed_at is null
 	returning t.connection_id as id, t.expires_at, t.issued_at, t.idle_ends_at
+), spent as (
+	update vestal.token_history y set spent = true from answer a join stored s on s.id = a.id join there h on h.id = a.id
+	where y.connection_id = h.id and y.refresh_fingerprint = h.refresh_fingerprint
+		and a.refresh_fp is distinct from h.refresh_fingerprint and not y.spent
 ), scheduled as (
 	update vestal.connection c set last_generation = a."to", state = 'live', failures = 0, refusals = 0,
 		ambiguous_at = null, deferred_by = null, undistributed = true, last_refreshed_at = now(), last_proved_at = now(),
