@@ -18,6 +18,7 @@ struct acceptance {
 	const struct custody *c;
 	struct custody_acceptance *asked;
 	const struct secret *refresh; /* the answer's, or the one that is kept; NULL: none */
+	int64_t goes_on;              /* the generation whose grant it is; 0: a grant of its own */
 	struct store_token row;
 	enum custody_account_is account_is;
 	int is_vouched;      /* nobody knows whose it is, and an administrator says it is the pinned
@@ -116,6 +117,7 @@ static enum err keep_refresh(struct work *w, struct store_db *db, struct accepta
 	place = place_of(asked, "refresh", old.generation);
 	err = custody_token_open(w, a->c, &place, &old.refresh, &refresh);
 	a->refresh = refresh;
+	a->goes_on = refresh ? old.generation : 0;
 	if (refresh && !a->pinned)
 		a->account = NULL;
 	if (err == ERR_SEALED) { /* what cannot be read cannot be kept */
@@ -144,6 +146,7 @@ static enum err put(struct work *w, struct store_db *db, struct acceptance *a)
 							       : asked->provider->grant_ttl_s,
 		.idle_ttl_s = asked->provider->idle_ttl_s,
 		.age_s = (clock_monotonic_ms() - asked->asked_ms + 999) / 1000,
+		.goes_on = token->refresh_expires_in_s > 0 ? 0 : a->goes_on,
 	};
 	err = seal(w, a, "access", token->access, &row->access, &row->access_fingerprint);
 	if (!err && a->refresh)
@@ -253,6 +256,7 @@ static enum err accept(struct work *w, struct store_db *db, void *context)
 		return err;
 	asked->generation = connection.last_generation + 1;
 	a->refresh = asked->token->refresh;
+	a->goes_on = asked->taken_back;
 	if (!a->refresh && !asked->is_all && text_equal(connection.state, "live"))
 		err = keep_refresh(w, db, a);
 	if (!err)

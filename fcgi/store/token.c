@@ -18,7 +18,7 @@ enum err store_token_put(struct work *w, struct store_db *db, const struct store
 		store_int_or_null(token->lifetime_s, token->lifetime_s < 0),
 		store_int_or_null(token->grant_ttl_s, token->grant_ttl_s <= 0),
 		store_int_or_null(token->idle_ttl_s, token->idle_ttl_s <= 0),
-		store_int(token->age_s));
+		store_int(token->age_s), store_int_or_null(token->goes_on, token->goes_on == 0));
 }
 
 enum err store_token_retire(struct work *w, struct store_db *db, int64_t connection_id,

@@ -17,6 +17,7 @@ struct store_token {
 	int64_t lifetime_s;              /* -1: without end */
 	int64_t grant_ttl_s, idle_ttl_s; /* 0: no end known */
 	int64_t age_s;                   /* since the provider was asked */
+	int64_t goes_on; /* the generation in history whose grant it is, with its end; 0: its own */
 };
 
 /* Stores a connection's token; its place must be empty. Under store_connection_lock(). */

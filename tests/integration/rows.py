@@ -98,7 +98,7 @@ class Session:
         generation = generation or last + 1
         self.run("token/retire", connection, "override", "person", "why not")
         self.run("token/put", connection, generation, b"access of a person", b"refresh of a person", f"fp-{generation}-person",
-                 "fp-refresh", "Bearer", 3600, None, None, 0)  # fmt: skip
+                 "fp-refresh", "Bearer", 3600, None, None, 0, None)  # fmt: skip
         self.run("connection/granted", connection, grant.get("app"), "us", None, None, "{}", generation, "none", 600, 300,
                  grant.get("account"), False)  # fmt: skip
         self.run("token/announce", client, provider, generation)

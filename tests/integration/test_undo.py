@@ -109,6 +109,17 @@ def test_a_removal_for_a_new_authorization_is_undone(place):
     assert place.sql("select state from vestal.incident where id = %s", incident) == [("resolved",)]
 
 
+def test_a_grant_comes_back_with_its_end(place):
+    connection = place.own()
+    place.sql("update vestal.token t set grant_ends_at = now() + interval '2 days' from vestal.connection c"
+              " where c.id = t.connection_id and c.client_id = %s", connection.id)  # fmt: skip
+    before = connection.health()
+    replace(connection, 2)
+    assert connection.health()["refreshExpiresAt"] != before["refreshExpiresAt"]
+    undone(undo(connection), generation=3, status=before["status"])
+    assert connection.health()["refreshExpiresAt"] == before["refreshExpiresAt"] is not None
+
+
 def test_a_second_consent_is_undone(place):
     connection = place.own()
     first = grant_of(connection, connection.serves())
