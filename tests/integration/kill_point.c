@@ -9,7 +9,7 @@
  *   TEST_KILL=K1 ... K12  TEST_CUT=K2 or K9  TEST_HOST=name  TEST_CLOCK_S=seconds
  *
  * TEST_KILL and TEST_CUT may name a statement instead: before it is sent; and after it was, the
- * first time.
+ * first time. TEST_CUT=commit: after a transaction was committed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -112,6 +112,19 @@ int PQsendQueryPrepared(struct pg_conn *connection, const char *statement, int n
 	if (is_wanted("TEST_CUT", statement) && !is_cut) {
 		is_cut = 1;
 		cut_at(statement, connection);
+	}
+	return sent;
+}
+
+int PQsendQuery(struct pg_conn *connection, const char *text);
+
+int PQsendQuery(struct pg_conn *connection, const char *text)
+{
+	int sent = REAL(PQsendQuery)(connection, text);
+
+	if (strcmp(text, "commit") == 0 && is_wanted("TEST_CUT", "commit") && !is_cut) {
+		is_cut = 1;
+		cut_at("commit", connection);
 	}
 	return sent;
 }

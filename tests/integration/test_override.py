@@ -600,10 +600,12 @@ def test_a_grant_where_there_was_none_stays(place, is_there):
     assert [event["generation"] for event in connection.events("token.override")] == ([] if is_there else [2])
 
 
-def test_a_database_that_hangs_up_within_the_commit(place):
+@pytest.mark.parametrize("point", ["token_put", "commit"])
+def test_a_database_that_hangs_up(place, point):
+    """Before the commit it is made again; behind it, it is found to have been one."""
     connection = place.connect("sim_strict")
     grant = issued(connection)
-    with place.worker(cut="token_put") as (process, path):
+    with place.worker(cut=point) as (process, path):
         answer = ask_worker(path, connection, refresh_token=grant["refresh_token"])
         assert b"Status: 200" in answer and b'"generation":2' in answer, answer
         assert place.answers_spooled() == 0
