@@ -134,8 +134,10 @@ static enum err try_tokens(struct work *w, struct importing *i)
 		err = custody_trial(w, i->c, trial);
 	if (err)
 		return err;
-	if (!trial->token.refresh)
+	if (!trial->token.refresh && asked->refresh) {
 		trial->token.refresh = asked->refresh;
+		trial->token.refresh_expires_in_s = -1; /* it outlives the access token */
+	}
 	if (!trial->token.scope)
 		trial->token.scope = asked->scope;
 	return ERR_OK;

@@ -132,6 +132,19 @@ def test_a_passive_one_loses_its_old_owner_nothing(place, newcomer, provider):
     new.connection.renews()
 
 
+@pytest.mark.parametrize("provider", ["sim_never", "sim_strict"])
+def test_a_grant_does_not_end_with_its_access_token(place, newcomer, provider):
+    """Nobody is sent to authorize anew because the access token alone was tried."""
+    new = newcomer(provider)
+    assert one(place, new.entry())["status"] == "healthy"
+    report = new.connection.health()
+    assert (report["status"], report["action"], report["refreshExpiresAt"]) == ("healthy", "none", None), report
+    place.stack.ctl("connection", "activate", new.id, provider)
+    new.connection.renews()
+    new.connection.whole(2)
+    assert new.connection.health()["refreshExpiresAt"] is None
+
+
 def test_an_active_one_of_a_rotating_provider_keeps_what_comes_of_the_trial(place, newcomer):
     new = newcomer("sim_strict")
     assert one(place, new.entry(), "--active")["result"] == "imported"
