@@ -14,6 +14,7 @@
 #include "custody/distribute.h"
 #include "custody/token.h"
 #include "custody/trouble.h"
+#include "store/attempt.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/connection.h"
@@ -215,6 +216,7 @@ struct removing {
 static enum err take_out(struct work *w, struct store_db *db, struct removing *r)
 {
 	struct store_connection connection;
+	int was_held = 0;
 	enum err err = store_connection_lock(w, db, r->connection_id, &connection);
 
 	if (!err)
@@ -224,6 +226,8 @@ static enum err take_out(struct work *w, struct store_db *db, struct removing *r
 		return work_fail(w, ERR_NOT_FOUND, "The connection holds no token.");
 	if (!err)
 		err = store_revocation_begin(w, db, r->connection_id, r->retired.generation);
+	if (!err) /* lest a token that waits for a word brings the connection back */
+		err = store_attempt_take(w, db, r->connection_id, 0, &was_held);
 	if (!err)
 		err = store_connection_emptied(w, db, r->connection_id, "removed");
 	return err ? err : store_token_announce(w, db, r->asked->client, r->asked->provider, 0);

@@ -8,6 +8,7 @@ import pytest
 from harness import eventually
 from renewal_harness import PATIENT, Connection, kill_process, no_fault_left, place  # noqa: F401
 from test_import import one
+from test_override import issued, override
 
 FOREVER = {"times": 0}
 AWAY = [  # what a provider that is away does: it is asked again
@@ -212,6 +213,17 @@ def test_a_token_that_does_not_open_is_removed_all_the_same(place):
     empty(connection)
     assert asked(connection) == []
     assert json.loads(settled(connection, "unconfirmed", 1)["detail_text"])["code"] == "sealed_unreadable"
+
+
+def test_a_token_that_waits_goes_too(place):
+    """One of another account, kept until somebody accepts it, does not bring the connection back."""
+    connection = place.connect("sim_strict")
+    held = override(connection, refresh_token=issued(connection, user=f"other.{connection.user}")["refresh_token"])
+    held.problem(409, "account_changed")
+    removed(connection, 200, "accepted")
+    body = {"provider": connection.provider, "acceptAccount": held.json["found"]}
+    place.stack.api("POST", f"/api/oauth/accept-account/{connection.id}", body).problem(404, "object_unknown")
+    empty(connection)
 
 
 # --- what the provider may answer
