@@ -69,7 +69,9 @@ grant select, insert (client_id, provider), update (removed_at, account_fingerpr
 grant select (connection_id, generation, access_fingerprint, refresh_fingerprint, token_type, issued_at, expires_at,
 	granted_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_operator;
 grant select on vestal.incident, vestal.connection_report, vestal.refresh_run to vestal_operator;
-grant update (state, acknowledged_at, acknowledged_by, note, remind_at) on vestal.incident to vestal_operator;
+grant update (state, acknowledged_at, acknowledged_by, note, remind_at, resolved_at, resolved_by) on vestal.incident
+	to vestal_operator; -- resolved with a client that is removed
+grant insert, select (message_id, incident_id, sent_at) on vestal.outbox to vestal_operator;
 grant select, update (state, retry_at) on vestal.provider_state to vestal_operator;
 grant select (id, name, role, clients, providers, addresses, created_at, expires_at, revoked_at, last_used_on),
 	insert, update (revoked_at) on vestal.api_key to vestal_operator;

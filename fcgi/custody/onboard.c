@@ -1,6 +1,7 @@
 /* Onboarding. It decides what a change of a client means to its connections. */
 #include "custody/onboard.h"
 
+#include "custody/trouble.h"
 #include "store/audit.h"
 #include "store/client.h"
 #include "store/connection.h"
@@ -12,9 +13,20 @@ static enum err note(struct work *w, struct store_db *db, const char *action, co
 		&(struct store_event){.action = action, .client = client, .provider = provider});
 }
 
+/* What was wrong with a connection is over with it. */
+static enum err close_incident(
+	struct work *w, struct store_db *db, const char *client, const struct store_taken *taken)
+{
+	const struct custody_mended mended = {taken->id, 0, client, taken->provider, "removed"};
+	int64_t incident_id = 0;
+
+	return custody_trouble_close(w, db, &mended, &incident_id);
+}
+
 static enum err take_away(struct work *w, struct store_db *db, const struct custody_onboarding *o)
 {
-	const char *held = NULL, **taken = NULL;
+	const char *held = NULL;
+	struct store_taken *taken = NULL;
 	size_t n = 0;
 	enum err err =
 		store_connection_held(w, db, o->client, o->providers, o->provider_count, &held);
@@ -25,8 +37,11 @@ static enum err take_away(struct work *w, struct store_db *db, const struct cust
 	if (!err)
 		err = store_connection_take_away(
 			w, db, o->client, o->providers, o->provider_count, &taken, &n);
-	for (size_t i = 0; !err && i < n; i++)
-		err = note(w, db, "connection.removed", o->client, taken[i]);
+	for (size_t i = 0; !err && i < n; i++) {
+		err = note(w, db, "connection.removed", o->client, taken[i].provider);
+		if (!err)
+			err = close_incident(w, db, o->client, &taken[i]);
+	}
 	return err;
 }
 
@@ -93,10 +108,17 @@ enum err custody_onboard_connect(
 static enum err remove_client(struct work *w, struct store_db *db, void *context)
 {
 	const char *client = context;
+	struct store_taken *taken = NULL;
+	size_t n = 0;
 	enum err err = store_connection_lock_all(w, db, client);
 
 	if (!err)
 		err = store_client_remove(w, db, client);
+	if (!err)
+		err = store_connection_take_away(
+			w, db, client, (const char *[]){""}, 0, &taken, &n);
+	for (size_t i = 0; !err && i < n; i++)
+		err = close_incident(w, db, client, &taken[i]);
 	return err ? err : note(w, db, "client.removed", client, NULL);
 }
 

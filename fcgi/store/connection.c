@@ -134,7 +134,7 @@ enum err store_connection_held(struct work *w, struct store_db *db, const char *
 }
 
 enum err store_connection_take_away(struct work *w, struct store_db *db, const char *client,
-	const char *const *keep, size_t n, const char ***providers, size_t *count)
+	const char *const *keep, size_t n, struct store_taken **taken, size_t *count)
 {
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_CONNECTION_TAKE_AWAY, &rows, store_text(client),
@@ -143,8 +143,9 @@ enum err store_connection_take_away(struct work *w, struct store_db *db, const c
 	if (err)
 		return err;
 	*count = (size_t)store_count(rows);
-	*providers = work_alloc(w, (*count + 1) * sizeof(**providers));
+	*taken = work_alloc(w, (*count + 1) * sizeof(**taken));
 	for (int i = 0; i < store_count(rows); i++)
-		(*providers)[i] = store_get_text(rows, i, 0);
+		(*taken)[i] =
+			(struct store_taken){store_get_int(rows, i, 0), store_get_text(rows, i, 1)};
 	return ERR_OK;
 }

@@ -77,8 +77,13 @@ enum err store_connection_distributed(struct work *w, struct store_db *db,
 enum err store_connection_held(struct work *w, struct store_db *db, const char *client,
 	const char *const *keep, size_t n, const char **provider) MUST_CHECK;
 
-/* Takes away the client's connections outside `keep`; *providers: their names. Owns: the work. */
+struct store_taken {
+	int64_t id;
+	const char *provider;
+};
+
+/* Takes away the client's connections outside `keep`. Owns: the work. */
 enum err store_connection_take_away(struct work *w, struct store_db *db, const char *client,
-	const char *const *keep, size_t n, const char ***providers, size_t *count) MUST_CHECK;
+	const char *const *keep, size_t n, struct store_taken **taken, size_t *count) MUST_CHECK;
 
 #endif

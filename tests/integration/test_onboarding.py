@@ -65,6 +65,24 @@ def test_what_is_still_to_be_revoked_may_be_taken_away(place):
     assert connection.books().state(connection.issued("refresh")[-1]) == "revoked"
 
 
+@pytest.mark.parametrize("way", ["put", "client remove"])
+def test_an_incident_ends_with_its_connection(place, way):
+    """Nobody could ever mend what is not there any more."""
+    connection = place.own()
+    assert place.stack.api("POST", f"/api/oauth/reauthorize/{connection.id}", {"provider": connection.provider}).status == 200
+    assert len(place.incidents(connection)) == 1
+    if way == "put":
+        assert put(place, connection.id, {"providers": []}).status == 200
+    else:
+        place.stack.ctl("client", "remove", connection.id)
+    assert place.incidents(connection) == []
+    (event,) = connection.events("incident.resolved")
+    kinds = place.sql("select kind from vestal.outbox where incident_id = %s order by id", event["incident_id"])
+    assert kinds == [("incident.opened",), ("incident.resolved",)]
+    by = place.sql("select resolved_by from vestal.incident where id = %s", event["incident_id"])
+    assert by == [(event["actor"],)]
+
+
 BAD = [  # body, the fields named
     ({}, ["providers"]), ({"providers": "sim_never"}, ["providers"]), ({"providers": [1]}, ["providers[0]"]),
     ({"providers": ["sim_never", "nope"]}, ["providers[1]"]), ({"providers": ["sim_never"] * 101}, ["providers"]),

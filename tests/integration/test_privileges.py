@@ -82,7 +82,8 @@ MATRIX = {
         token                  select(connection_id generation access_fingerprint refresh_fingerprint token_type issued_at
                                expires_at granted_at grant_ends_at idle_ends_at)
         token_history          select(connection_id refresh_fingerprint ended_by)
-        incident               select update(state acknowledged_at acknowledged_by note remind_at)
+        incident               select update(state acknowledged_at acknowledged_by note remind_at resolved_at resolved_by)
+        outbox                 select(message_id incident_id sent_at) insert
         refresh_run            select
         provider_state         select update(state retry_at)
         connection_report      select

@@ -1,4 +1,4 @@
--- role:   worker
+-- role:   worker operator
 -- params: $1 int8 connection, $2 text resolved_by
 -- rows:   0..1 of id, seconds since its first moment, how often it came back
 -- why:    whatever the state: what it was about is not there any more

@@ -1,4 +1,4 @@
--- role:   worker refresher
+-- role:   worker refresher operator
 -- params: $1 text message_id, $2 text kind, $3 int8 incident, $4 int8 connection or null, $5 jsonb payload, $6 int8 seconds to hold it back
 -- rows:   0
 -- why:    nobody is told of a suspicion, nor of what never worked; of many that opened together one speaks, unless people know of this one already
