@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "custody/account.h"
+#include "custody/keep.h"
 #include "custody/parcel.h"
 #include "store/audit.h"
 #include "store/client.h"
@@ -211,6 +212,11 @@ enum err custody_held_take(
 	acceptance->accept_account = taking->accept_account;
 	acceptance->held_attempt_id = held.attempt_id;
 	err = custody_accept(w, c, acceptance);
+	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) &&
+		custody_keep_is_stored(w, c, acceptance)) {
+		work_forgive(w);
+		err = ERR_OK;
+	}
 	if (err)
 		return err;
 	taking->generation = acceptance->generation;

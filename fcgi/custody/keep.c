@@ -31,8 +31,7 @@ static int is_away(enum err err)
 	return err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT;
 }
 
-/* Whether a commit whose answer was lost was one after all: the very token is there. */
-static int is_stored(
+int custody_keep_is_stored(
 	const struct work *w, const struct custody *c, const struct custody_acceptance *asked)
 {
 	const struct custody_token_place place = {
@@ -58,14 +57,14 @@ static enum err accept(struct work *w, const struct custody *c, struct custody_a
 	enum err err = custody_accept(w, c, asked);
 
 	for (int i = 1; is_away(err) && i < TRIES && work_left_ms(w) > SIDE_MS; i++) {
-		if (is_stored(w, c, asked))
+		if (custody_keep_is_stored(w, c, asked))
 			err = ERR_OK;
 		else {
 			work_forgive(w);
 			err = custody_accept(w, c, asked);
 		}
 	}
-	return is_away(err) && is_stored(w, c, asked) ? ERR_OK : err;
+	return is_away(err) && custody_keep_is_stored(w, c, asked) ? ERR_OK : err;
 }
 
 /* The provider has replaced the refresh token that was brought: what it gave instead is kept aside,

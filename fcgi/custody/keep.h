@@ -50,6 +50,10 @@ enum err custody_keep(struct work *w, const struct custody *c, struct custody_ke
 	const struct custody_trial *trial, struct custody_acceptance *acceptance,
 	struct custody_persisted *persisted, const char **status) MUST_CHECK;
 
+/* Whether a commit whose answer was lost was one after all: the very token is there. */
+int custody_keep_is_stored(
+	const struct work *w, const struct custody *c, const struct custody_acceptance *acceptance);
+
 /* A refusal, as it stands in the audit trail. */
 struct custody_declined {
 	const char *action; /* "token.override_refused", "token.undone" */

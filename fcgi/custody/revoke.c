@@ -266,6 +266,24 @@ static enum err find_connection(
 	return err ? err : store_connection_find(w, c->db, asked->client, asked->provider, id);
 }
 
+/*
+ * Whether a commit whose answer was lost was a commit after all. Asked on a unit of work of its
+ * own, for the first may have no time left.
+ */
+static int was_removed(const struct work *w, const struct custody *c, const struct removing *r)
+{
+	struct work side;
+	int begun = 0;
+
+	work_begin(&side, SPARE_MS);
+	side.origin = w->origin;
+	if (!store_db_ready(&side, c->db) && store_revocation_begun(&side, c->db, r->connection_id,
+						     r->retired.generation, &begun))
+		begun = 0;
+	work_end(&side);
+	return begun;
+}
+
 /* The token is gone here, and that is what counts: what fails now is noted, and made good later. */
 static void forgive(struct work *w, const char *event, enum err err)
 {
@@ -296,6 +314,11 @@ enum err custody_revoke_remove(
 		err = work_cause(w, ERR_BUG, "this pool asks no provider");
 	if (!err)
 		err = store_db_transaction(w, c->db, remove_token, &r);
+	if ((err == ERR_DB_AWAY || err == ERR_DB_TIMEOUT) && r.retired.generation &&
+		was_removed(w, c, &r)) {
+		work_forgive(w);
+		err = ERR_OK;
+	}
 	if (err)
 		return err;
 	asked->revocation = PENDING;

@@ -10,6 +10,17 @@ enum err store_revocation_begin(
 		store_int(generation));
 }
 
+enum err store_revocation_begun(
+	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation, int *begun)
+{
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_REVOCATION_BEGUN, &rows, store_int(connection_id),
+		store_int(generation));
+
+	*begun = !err && store_get_bool(rows, 0, 0);
+	return err;
+}
+
 static enum err claim(struct work *w, struct store_db *db, int64_t connection_id,
 	int64_t generation, const char *places, struct store_revocation *revocation)
 {

@@ -19,6 +19,10 @@ struct store_revocation {
 enum err store_revocation_begin(
 	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation) MUST_CHECK;
 
+/* Whether that was done. */
+enum err store_revocation_begun(struct work *w, struct store_db *db, int64_t connection_id,
+	int64_t generation, int *begun) MUST_CHECK;
+
 /*
  * Takes up this one, if its turn has come; for a moment nobody else does. Returns: ERR_NOT_FOUND.
  * Owns: the work.

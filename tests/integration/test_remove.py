@@ -2,11 +2,14 @@
 crash leaves, and what a renewal on its way brings. What really happened is asked of the simulator's books."""
 
 import json
+import socket
 import threading
 
+import frames
 import pytest
 from harness import eventually
 from renewal_harness import PATIENT, Connection, kill_process, no_fault_left, place  # noqa: F401
+from test_fastcgi import params_of, request
 from test_import import one
 from test_override import issued, override
 
@@ -352,6 +355,38 @@ def test_an_app_that_came_later_does_not_matter(place):
     make_due(connection)
     place.refresh(expect=None)
     assert history(connection)[0][2] == "accepted"
+    connection.whole(2)
+
+
+def ask_worker(path, connection, method, url, body=None):
+    """A request handed to that worker, as nginx would; its answer, head and all."""
+    sent = json.dumps(body).encode() if body else b""
+    more = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(sent))} if body else {}
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.settimeout(30)
+        caller.connect(str(path))
+        caller.sendall(request(params_of(connection.stack, url, method, **more), sent))
+        return b"".join(content for kind, content in list(frames.receive(caller)) if kind == frames.STDOUT)
+
+
+def test_a_commit_whose_answer_is_lost(place):
+    """The removal is looked for: the copies go with it at once, and the provider is asked."""
+    connection = place.connect("sim_strict")
+    with place.worker(cut="commit") as (_, path):
+        answer = ask_worker(path, connection, "DELETE", f"/api/oauth/token/{connection.id}?provider={connection.provider}")
+    assert b"Status: 200" in answer and b'{"revocation":"accepted"}' in answer, answer
+    empty(connection)
+    settled(connection, "accepted", 1)
+
+
+def test_an_accepted_account_whose_answer_is_lost(place):
+    """The token is looked for: it is everywhere at once."""
+    connection = place.connect("sim_strict")
+    held = override(connection, refresh_token=issued(connection, user=f"other.{connection.user}")["refresh_token"])
+    body = {"provider": connection.provider, "acceptAccount": held.json["found"]}
+    with place.worker(cut="commit") as (_, path):
+        answer = ask_worker(path, connection, "POST", f"/api/oauth/accept-account/{connection.id}", body)
+    assert b"Status: 200" in answer, answer
     connection.whole(2)
 
 
