@@ -28,7 +28,7 @@ grant select, insert (client_id, provider), update (app_id, datacenter, api_doma
 	on vestal.connection to vestal_worker;
 grant select, insert, delete, update (generation, access_sealed, refresh_sealed, access_fingerprint, refresh_fingerprint,
 	token_type, issued_at, expires_at, grant_ends_at, idle_ends_at) on vestal.token to vestal_worker;
-grant select, insert, update (spent, restored_as, revocation, revoke_due_at, revoke_tries) on vestal.token_history
+grant select, insert, update (spent, restored_as, revocation, revoke_since, revoke_due_at, revoke_tries) on vestal.token_history
 	to vestal_worker;
 grant select, insert, update (ended_at, outcome, held_sealed, held_until, held_asked_at)
 	on vestal.authorization_attempt to vestal_worker;

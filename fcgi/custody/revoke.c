@@ -209,6 +209,7 @@ static enum err go_on(struct work *w, const struct custody *c, const struct stor
 
 struct removing {
 	struct custody_removal *asked;
+	const struct oauth_provider *provider;
 	int64_t connection_id, incident_id;
 	struct store_retired retired;
 };
@@ -222,10 +223,12 @@ static enum err take_out(struct work *w, struct store_db *db, struct removing *r
 	if (!err)
 		err = store_token_retire(
 			w, db, r->connection_id, REMOVED, w->origin.actor, NULL, &r->retired);
-	if (!err && !r->retired.generation)
-		return work_fail(w, ERR_NOT_FOUND, "The connection holds no token.");
 	if (!err)
-		err = store_revocation_begin(w, db, r->connection_id, r->retired.generation);
+		err = store_revocation_begin(w, db, r->connection_id,
+			r->provider->rotation != OAUTH_ROTATION_NEVER, &r->retired);
+	if (!err && !r->retired.generation)
+		return work_fail(w, ERR_NOT_FOUND,
+			"The connection holds no token, and none that it held is known to live.");
 	if (!err) /* lest a token that waits for a word brings the connection back */
 		err = store_attempt_take(w, db, r->connection_id, 0, &was_held);
 	if (!err)
@@ -255,15 +258,16 @@ static enum err remove_token(struct work *w, struct store_db *db, void *context)
 			.fingerprint = r->retired.fingerprint});
 }
 
-static enum err find_connection(
-	struct work *w, const struct custody *c, const struct custody_removal *asked, int64_t *id)
+static enum err find_connection(struct work *w, const struct custody *c, struct removing *r)
 {
-	const struct oauth_provider *provider;
-	enum err err = custody_provider(w, c, asked->provider, &provider);
+	const struct custody_removal *asked = r->asked;
+	enum err err = custody_provider(w, c, asked->provider, &r->provider);
 
 	if (!err)
 		err = store_client_get(w, c->db, asked->client, NULL);
-	return err ? err : store_connection_find(w, c->db, asked->client, asked->provider, id);
+	return err ? err
+		   : store_connection_find(
+			     w, c->db, asked->client, asked->provider, &r->connection_id);
 }
 
 /*
@@ -293,13 +297,41 @@ static void forgive(struct work *w, const char *event, enum err err)
 	work_forgive(w);
 }
 
+/* The word that says most of what is left to do. */
+static const char *worse(const char *a, const char *b)
+{
+	static const char *const words[] = {PENDING, UNCONFIRMED, GONE, ACCEPTED};
+	size_t i = 0;
+
+	while (i < sizeof(words) / sizeof(*words) - 1 && !text_equal(a, words[i]) &&
+		!text_equal(b, words[i]))
+		i++;
+	return words[i];
+}
+
+/* All that may still live of the connection, as far as there is time; the refresher does the rest.
+ */
 static enum err revoke_now(struct work *w, const struct custody *c, const struct removing *r)
 {
+	const int64_t one_ms = conf_number(c->conf, CONF_provider_timeout_s) * 1000 + SPARE_MS;
+	const char *word = PENDING, *all = ACCEPTED;
 	struct store_revocation row;
-	enum err err =
-		store_revocation_claim(w, c->db, r->connection_id, r->retired.generation, &row);
+	enum err err = store_revocation_claim(w, c->db, r->connection_id, &row);
 
-	return err ? err : go_on(w, c, &row, &r->asked->revocation);
+	while (!err) {
+		err = go_on(w, c, &row, &word);
+		all = worse(all, err ? PENDING : word);
+		if (err || text_equal(word, PENDING))
+			break;
+		if (work_left_ms(w) < one_ms) {
+			all = PENDING;
+			break;
+		}
+		err = store_revocation_claim(w, c->db, r->connection_id, &row);
+	}
+	if (!err || err == ERR_NOT_FOUND)
+		r->asked->revocation = worse(all, word);
+	return err;
 }
 
 enum err custody_revoke_remove(
@@ -308,7 +340,7 @@ enum err custody_revoke_remove(
 	struct removing r = {.asked = asked};
 	struct custody_persisted persisted;
 	struct custody_place place;
-	enum err err = find_connection(w, c, asked, &r.connection_id);
+	enum err err = find_connection(w, c, &r);
 
 	if (!err && !asked->places)
 		err = work_cause(w, ERR_BUG, "this pool asks no provider");

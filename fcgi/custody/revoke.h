@@ -13,11 +13,12 @@ struct custody_removal {
 };
 
 /*
- * Moves the token into history, with the revocation that is due, in one transaction; the other
+ * Moves the token into history, with the revocation that is due, in one transaction, and that of
+ * whatever may still live of the connection's earlier grants; the other
  * stores forget it; then the provider is asked. From the commit on whatever fails is the
  * refresher's to go on with. Returns: ERR_INPUT (provider), ERR_CLIENT_UNKNOWN,
- * ERR_CONNECTION_UNKNOWN, ERR_NOT_FOUND (it holds no token) and the database's errors, all of them
- * with nothing changed.
+ * ERR_CONNECTION_UNKNOWN, ERR_NOT_FOUND (there is nothing to revoke) and the database's errors, all
+ * of them with nothing changed.
  */
 enum err custody_revoke_remove(
 	struct work *w, const struct custody *c, struct custody_removal *removal) MUST_CHECK;

@@ -3,11 +3,18 @@
 
 #include "store/scope.h"
 
-enum err store_revocation_begin(
-	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation)
+enum err store_revocation_begin(struct work *w, struct store_db *db, int64_t connection_id,
+	int rotates, struct store_retired *newest)
 {
-	return store_run(w, db, STMT_REVOCATION_BEGIN, NULL, store_int(connection_id),
-		store_int(generation));
+	struct store_rows *rows = NULL;
+	enum err err = store_run(w, db, STMT_REVOCATION_BEGIN, &rows, store_int(connection_id),
+		store_int_or_null(newest->generation, newest->generation == 0),
+		store_bool(rotates));
+
+	if (!err && store_count(rows))
+		*newest = (struct store_retired){
+			store_get_int(rows, 0, 0), store_get_text(rows, 0, 1)};
+	return err;
 }
 
 enum err store_revocation_begun(
@@ -22,12 +29,11 @@ enum err store_revocation_begun(
 }
 
 static enum err claim(struct work *w, struct store_db *db, int64_t connection_id,
-	int64_t generation, const char *places, struct store_revocation *revocation)
+	const char *places, struct store_revocation *revocation)
 {
 	struct store_rows *rows = NULL;
 	enum err err = store_run(w, db, STMT_REVOCATION_CLAIM, &rows,
-		store_int_or_null(connection_id, connection_id == 0),
-		store_int_or_null(generation, connection_id == 0), store_text(places));
+		store_int_or_null(connection_id, connection_id == 0), store_text(places));
 
 	if (err)
 		return err;
@@ -50,15 +56,15 @@ static enum err claim(struct work *w, struct store_db *db, int64_t connection_id
 }
 
 enum err store_revocation_claim(struct work *w, struct store_db *db, int64_t connection_id,
-	int64_t generation, struct store_revocation *revocation)
+	struct store_revocation *revocation)
 {
-	return claim(w, db, connection_id, generation, "{}", revocation);
+	return claim(w, db, connection_id, "{}", revocation);
 }
 
 enum err store_revocation_claim_any(struct work *w, struct store_db *db, const char *const *places,
 	size_t n, struct store_revocation *revocation)
 {
-	return claim(w, db, 0, 0, store_scope_array(w, places, n), revocation);
+	return claim(w, db, 0, store_scope_array(w, places, n), revocation);
 }
 
 enum err store_revocation_defer(struct work *w, struct store_db *db,

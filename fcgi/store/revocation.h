@@ -15,20 +15,25 @@ struct store_revocation {
 	int is_last;             /* there will be no other try */
 };
 
-/* A token of the history is to be revoked, from now on. Under store_connection_lock(). */
-enum err store_revocation_begin(
-	struct work *w, struct store_db *db, int64_t connection_id, int64_t generation) MUST_CHECK;
+/*
+ * The token that was just removed (newest; its generation 0: there was none) and what may still
+ * live of the connection's earlier grants is to be revoked, from now on. rotates: the provider
+ * replaces refresh tokens, so that a spent one is dead. *newest: the newest of them; as it was,
+ * when there is nothing. Under store_connection_lock().
+ */
+enum err store_revocation_begin(struct work *w, struct store_db *db, int64_t connection_id,
+	int rotates, struct store_retired *newest) MUST_CHECK;
 
-/* Whether that was done. */
+/* Whether that was done with this one. */
 enum err store_revocation_begun(struct work *w, struct store_db *db, int64_t connection_id,
 	int64_t generation, int *begun) MUST_CHECK;
 
 /*
- * Takes up this one, if its turn has come; for a moment nobody else does. Returns: ERR_NOT_FOUND.
- * Owns: the work.
+ * Takes up one of this connection whose turn has come; for a moment nobody else does. Returns:
+ * ERR_NOT_FOUND. Owns: the work.
  */
 enum err store_revocation_claim(struct work *w, struct store_db *db, int64_t connection_id,
-	int64_t generation, struct store_revocation *revocation) MUST_CHECK;
+	struct store_revocation *revocation) MUST_CHECK;
 
 /*
  * The same for any, but at none of these places: "provider datacenter" each. A provider whose gate

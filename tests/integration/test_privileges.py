@@ -41,7 +41,7 @@ MATRIX = {
                                last_proved_at next_refresh_at overdue_at copy_generation environment_generation removed_at
                                account_fingerprint {CHECKED} {LEASE})
         token                  select insert delete update({RENEWED})
-        token_history          select insert update(spent restored_as revocation revoke_due_at revoke_tries)
+        token_history          select insert update(spent restored_as revocation revoke_since revoke_due_at revoke_tries)
         authorization_attempt  select insert update(ended_at outcome held_sealed held_until held_asked_at)
         incident               select insert update(state cause reason impact_start opened_at acknowledged_at acknowledged_by
                                resolved_at resolved_by recovering_at parent_id flaps note remind_at)

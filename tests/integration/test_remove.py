@@ -67,7 +67,7 @@ def history(connection):
 
 def make_due(connection, age_days=0):
     connection.stack.sql(
-        "update vestal.token_history h set revoke_due_at = now(), ended_at = h.ended_at - make_interval(days => %s)"
+        "update vestal.token_history h set revoke_due_at = now(), revoke_since = h.revoke_since - make_interval(days => %s)"
         " from vestal.connection c where c.id = h.connection_id and c.client_id = %s and h.revocation = 'pending'",
         age_days, connection.id)  # fmt: skip
 
@@ -206,6 +206,54 @@ def test_those_who_listen_are_told(place):
         assert eventually(told) == [{"clientId": connection.id, "provider": "zoho_crm", "generation": None}]
     finally:
         database.close()
+
+
+def test_a_grant_that_was_put_away_is_revoked_too(place):
+    """A reauthorization leaves it to an undo; a removal ends it, and the undo with it."""
+    connection = place.own("sim_rfc")
+    place.stack.api("POST", f"/api/oauth/reauthorize/{connection.id}", {"provider": connection.provider})
+    removed(connection, 200, "accepted")
+    assert connection.books().state(connection.issued("refresh")[-1]) == "revoked"
+    assert place.incidents(connection) == []
+    (event,) = connection.events("token.removed")
+    assert event["generation"] == 1
+    body = {"provider": connection.provider, "reason": "I want it back"}
+    place.stack.api("POST", f"/api/oauth/undo/{connection.id}", body).problem(409, "nothing_to_undo")
+    remove(connection).problem(404, "object_unknown")
+
+
+@pytest.mark.parametrize("provider", ["sim_rfc", "sim_strict"])
+def test_earlier_grants_are_revoked_too(place, provider):
+    """Each token once: the one that was replaced by a grant of its own, and what an undo brought back and put away."""
+    connection = place.own(provider)
+    first = connection.issued("refresh")[-1]
+    for generation in (2, 3):
+        grant = issued(connection)
+        assert override(connection, refresh_token=grant["refresh_token"]).json["generation"] == generation
+    removed(connection, 200, "accepted")
+    books = connection.books()
+    assert books.state(first) == "revoked"
+    assert "live" not in {token["state"] for token in books.tokens.values() if token["kind"] == "refresh"}
+    assert asked(connection) == [("refresh", "ok")] * 3
+    assert [row[2] for row in history(connection)] == ["accepted"] * 3
+    empty(connection, 3)
+
+
+def test_an_earlier_grant_waits_as_long_as_the_newest(place):
+    """However long ago it was replaced: a provider that is away is tried again."""
+    connection = place.own("sim_rfc")
+    assert override(connection, refresh_token=issued(connection)["refresh_token"]).status == 200
+    place.sql("update vestal.token_history h set ended_at = now() - interval '9 days' from vestal.connection c"
+              " where c.id = h.connection_id and c.client_id = %s", connection.id)  # fmt: skip
+    spoil(connection, mode="status", status=503, **FOREVER)
+    removed(connection, 202, "pending")
+    make_due(connection)
+    place.refresh(expect=None)
+    assert [row[2] for row in history(connection)] == ["pending", "pending"]
+    place.sim.control("faults", method="DELETE")
+    make_due(connection)
+    place.refresh(expect=None)
+    assert [row[2] for row in history(connection)] == ["accepted", "accepted"]
 
 
 def test_a_token_that_does_not_open_is_removed_all_the_same(place):

@@ -13,7 +13,7 @@ with removed as (
 )
 insert into vestal.token_history (connection_id, generation, access_sealed, refresh_sealed, access_fingerprint,
 	refresh_fingerprint, token_type, issued_at, granted_at, ended_by, ended_actor, ended_reason, app_id, datacenter,
-	api_domain, scope, kept, revocation, revoke_due_at)
+	api_domain, scope, kept, revocation, revoke_since, revoke_due_at)
 select connection_id, $3::int8, $4, $5, $6, $7, $8, now(), granted_at, ended_by, ended_actor, ended_reason, app_id,
-	datacenter, api_domain, scope, kept, 'pending', now() from removed
+	datacenter, api_domain, scope, kept, 'pending', now(), now() from removed
 returning generation
