@@ -111,6 +111,39 @@ static enum err find_app(struct work *w, struct importing *i)
 	return ERR_OK;
 }
 
+static struct custody_import_stop stop_of(const struct importing *i)
+{
+	return (struct custody_import_stop){i->trial.app_id,
+		oauth_provider_datacenter(i->provider, i->trial.datacenter), i->trial.finding};
+}
+
+/* The app would be refused for this token as it was for another. */
+static enum err check_stops(struct work *w, struct importing *i)
+{
+	const struct custody_import_stops *stops = i->asked->stops;
+	const struct custody_import_stop own = stop_of(i);
+
+	for (size_t n = 0; n < stops->n; n++)
+		if (stops->of[n].app_id == own.app_id &&
+			stops->of[n].datacenter == own.datacenter) {
+			i->trial.finding = stops->of[n].finding;
+			return work_fail(w, ERR_RENEWAL_DEFERRED,
+				"The provider refused or throttled this app at an entry before. "
+				"Nothing was tried; import this one again when that is mended.");
+		}
+	return ERR_OK;
+}
+
+static void note_stop(struct importing *i)
+{
+	struct custody_import_stops *stops = i->asked->stops;
+	const char *finding = i->trial.finding;
+
+	if ((text_equal(finding, "app_credentials") || text_equal(finding, "throttled")) &&
+		stops->n < sizeof(stops->of) / sizeof(*stops->of))
+		stops->of[stops->n++] = stop_of(i);
+}
+
 /* The refresh token that was not tried is kept beside the access token that was: they came
  * together. */
 static enum err try_tokens(struct work *w, struct importing *i)
@@ -129,11 +162,16 @@ static enum err try_tokens(struct work *w, struct importing *i)
 			"what comes of it would lose it.",
 			i->provider->name);
 	}
-	err = custody_keep_begin(w, i->c, trial, &i->keeping);
+	err = check_stops(w, i);
 	if (!err)
-		err = custody_trial(w, i->c, trial);
+		err = custody_keep_begin(w, i->c, trial, &i->keeping);
 	if (err)
 		return err;
+	err = custody_trial(w, i->c, trial);
+	if (err) {
+		note_stop(i);
+		return err;
+	}
 	if (!trial->token.refresh && asked->refresh) {
 		trial->token.refresh = asked->refresh;
 		trial->token.refresh_expires_in_s = -1; /* it outlives the access token */

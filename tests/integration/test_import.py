@@ -259,6 +259,27 @@ def test_a_provider_without_an_app(place, newcomer):
     assert one(place, new.entry(provider=name), expect=2)["cause"] == "app_missing"
 
 
+@pytest.mark.parametrize("rule, cause", [
+    ({"mode": "zoho_error", "error": "invalid_client", "status": 400}, "app_credentials"),
+    ({"mode": "status", "status": 429}, "throttled"),
+])  # fmt: skip
+def test_what_the_app_met_once_no_other_entry_meets(place, newcomer, rule, cause):
+    """A file of thousands is no storm of refused requests; another app's entries go on."""
+    first, second, third, other = (newcomer(name) for name in ("sim_quick", "sim_quick", "sim_quick", "sim_calm"))
+    place.sim.control("faults", {"at": "token", "client_id": first.app_id, "times": 0} | rule)
+
+    def asked():
+        ledger = place.sim.ledger(first.app_id)
+        return sum(row["kind"] == "token" and row["grant"] == "refresh" for row in ledger["requests"])
+
+    before = asked()
+    report = load(place, [first.entry(), second.entry(), third.entry(), other.entry()], expect=2)
+    assert [told["cause"] for told in report["entries"]] == [cause, cause, cause, None], report
+    assert asked() == before + 1
+    place.sim.control("faults", method="DELETE")
+    assert one(place, second.entry())["result"] == "imported"
+
+
 def test_a_provider_that_is_away(place, newcomer):
     new = newcomer("sim_quick")
     place.sim.control("faults", {"at": "token", "mode": "status", "status": 503, "client_id": new.app_id})

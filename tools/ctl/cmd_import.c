@@ -43,6 +43,7 @@ struct run {
 	size_t read, bad; /* entries, and those with faults */
 	size_t imported, refused;
 	int is_dry_run;
+	struct custody_import_stops stops;
 };
 
 /* --- one entry -------------------------------------------------------------------------------- */
@@ -106,7 +107,8 @@ static enum err read_entry(
 		.scope = entry->values[SCOPE],
 		.is_passive = !ctl_args_has(args, CTL_OPT_ACTIVE),
 		.may_create = ctl_args_has(args, CTL_OPT_CREATE),
-		.is_dry_run = r->is_dry_run};
+		.is_dry_run = r->is_dry_run,
+		.stops = &r->stops};
 	err = read_secret(own, entry, REFRESH, &import->refresh);
 	if (err != ERR_NO_MEMORY)
 		err = read_secret(own, entry, ACCESS, &import->access);
