@@ -109,7 +109,8 @@ static enum err ask(struct work *w, struct revoking *r, const struct oauth_provi
 		err = custody_ask(w, r->c, &question, &request, &outcome, &body);
 	if (err)
 		return err;
-	conclude(r, word_of(&outcome), work_strdup(w, outcome.code));
+	conclude(r, word_of(&outcome),
+		outcome.is_foreign ? "unknown_error" : work_strdup(w, outcome.code));
 	r->wait_s = outcome.retry_after_s;
 	return ERR_OK;
 }

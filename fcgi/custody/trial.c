@@ -350,7 +350,7 @@ static enum err doubt(struct work *w, struct trying *y)
 static enum err judge(struct work *w, struct trying *y)
 {
 	y->look_until_ms = clock_monotonic_ms() + LOOK_ALL_MS;
-	y->t->code = work_strdup(w, y->outcome.code);
+	y->t->code = y->outcome.is_foreign ? "unknown_error" : work_strdup(w, y->outcome.code);
 	switch (y->outcome.verdict) {
 	case OAUTH_OK:
 		return ERR_OK;

@@ -292,6 +292,18 @@ def test_last_word(place, rule, provider, word):
     assert len(connection.events("token.revoked")) == 1 and len(asked(connection)) == (provider != "sim_unrevoked")
 
 
+def test_a_word_of_the_providers_own_stays_out_of_the_trail(place):
+    connection = place.own("sim_rfc")
+    word = {"mode": "status", "status": 400, "body": {"error": "words_of_theirs"}}
+    connection.fault(**word)
+    assert override(connection, refresh_token=issued(connection)["refresh_token"]).status >= 400
+    assert connection.events("token.override_refused")[-1]["detail"]["code"] == "unknown_error"
+    spoil(connection, **word)
+    removed(connection, 200, "unconfirmed")
+    assert json.loads(settled(connection, "unconfirmed", 1)["detail_text"])["code"] == "unknown_error"
+    assert "words_of_theirs" not in str(place.stack.audit(client_id=connection.id))
+
+
 @pytest.mark.parametrize("rule", AWAY, ids=[f"{rule['mode']}-{rule.get('status', '')}" for rule in AWAY])
 def test_a_provider_that_is_away(place, rule):
     """The removal does not wait for it; the refresher goes on until there is an answer."""
