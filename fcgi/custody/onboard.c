@@ -6,6 +6,8 @@
 #include "store/client.h"
 #include "store/connection.h"
 
+#include <string.h>
+
 static enum err note(struct work *w, struct store_db *db, const char *action, const char *client,
 	const char *provider)
 {
@@ -76,6 +78,8 @@ enum err custody_onboard(struct work *w, const struct custody *c, struct custody
 {
 	enum err err = ERR_OK;
 
+	if (o->name && !o->name[strspn(o->name, " ")])
+		err = work_fail_field(w, "name", "is blank");
 	for (size_t i = 0; o->providers && i < o->provider_count; i++)
 		if (!oauth_provider_find(c->providers, o->providers[i]))
 			err = work_fail_field(

@@ -282,7 +282,7 @@ static enum err check_missing(struct web_request *r)
 
 static int takes_body(const struct web_request *r)
 {
-	return strcmp(r->route->method, "GET") != 0 && strcmp(r->route->method, "DELETE") != 0;
+	return strcmp(r->route->method, "GET") != 0;
 }
 
 enum err web_request_read_fields(struct web_request *r)

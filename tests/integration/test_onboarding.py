@@ -86,7 +86,8 @@ def test_an_incident_ends_with_its_connection(place, way):
 BAD = [  # body, the fields named
     ({}, ["providers"]), ({"providers": "sim_never"}, ["providers"]), ({"providers": [1]}, ["providers[0]"]),
     ({"providers": ["sim_never", "nope"]}, ["providers[1]"]), ({"providers": ["sim_never"] * 101}, ["providers"]),
-    ({"providers": ["sim_never"], "name": ""}, ["name"]), ({"providers": ["sim_never"], "name": "a\nb"}, ["name"]),
+    ({"providers": ["sim_never"], "name": ""}, ["name"]), ({"providers": ["sim_never"], "name": "  "}, ["name"]),
+    ({"providers": ["sim_never"], "name": "a\nb"}, ["name"]),
     ({"providers": ["sim_never"], "name": "x" * 201}, ["name"]), ({"providers": ["sim_never"], "more": 1}, ["more"]),
 ]  # fmt: skip
 

@@ -139,6 +139,8 @@ def test_what_is_refused_changes_nothing(place):
     assert remove(connection, provider="nope").problem(400, "invalid_input") == ["provider"]
     assert remove(connection, reason="x").problem(400, "invalid_input") == ["reason"]
     path = f"/api/oauth/token/{connection.id}"
+    body = {"later": True}
+    assert place.stack.api("DELETE", path, body, provider=connection.provider).problem(400, "invalid_input") == ["later"]
     assert place.stack.api("DELETE", path).problem(400, "invalid_input") == ["provider"]
     remove(connection, key=None).problem(401, "unauthenticated")
     for key in others.values():
