@@ -44,6 +44,7 @@ enum err custody_parcel_write(
 	jout_text(&j, "actor", w->origin.actor);
 	jout_int(&j, "askedAt", clock_wall_ms() - (clock_monotonic_ms() - asked->asked_ms));
 	jout_bool(&j, "isAll", asked->is_all);
+	jout_bool(&j, "isPassive", asked->is_passive);
 	jout_bool(&j, "isMint", asked->is_mint);
 	jout_int(&j, "takenBack", asked->taken_back);
 	jout_text(&j, "acceptAccount", asked->accept_account);
@@ -120,6 +121,7 @@ enum err custody_parcel_read(
 		.detail_json = text_of(w, root, "detail"),
 		.asked_ms = clock_monotonic_ms() - age_s * 1000,
 		.is_all = json_is_true(json_object_get(root, "isAll")),
+		.is_passive = json_is_true(json_object_get(root, "isPassive")),
 		.is_mint = json_is_true(json_object_get(root, "isMint")),
 		.taken_back = number_of(root, "takenBack"),
 		.accept_account = text_of(w, root, "acceptAccount"),

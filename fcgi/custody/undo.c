@@ -73,6 +73,10 @@ static enum err check(struct work *w, struct going_back *g)
 		return nothing(w, g,
 			"The provider has, or may have, replaced the refresh token of the grant "
 			"before: it is never sent again. Authorize the connection again.");
+	if (before->refresh.bytes && before->is_passive && rotates(g))
+		return nothing(w, g,
+			"The grant before was renewed by its old owner, and the provider replaces "
+			"a refresh token that is sent. Import it again.");
 	if (!before->refresh.bytes && before->lives_s == 0)
 		return nothing(w, g,
 			"The token before had no refresh token and has run out. Authorize the "
@@ -176,6 +180,7 @@ static enum err keep(struct work *w, struct going_back *g)
 		.action = "token.undone",
 		.reason = g->asked->reason,
 		.detail_json = work_printf(w, "{\"from\":%" PRId64 "}", before->generation),
+		.is_passive = before->is_passive,
 		.taken_back = before->generation};
 	enum err err;
 

@@ -56,6 +56,7 @@ enum err store_token_before(
 		.ended_by = store_get_text(rows, 0, 8),
 		.is_spent = store_get_bool(rows, 0, 9),
 		.lives_s = store_is_null(rows, 0, 10) ? -1 : store_get_int(rows, 0, 10),
+		.is_passive = store_get_bool(rows, 0, 11),
 	};
 	before->access.bytes = store_get_bytes(w, rows, 0, 1, &before->access.n);
 	before->refresh.bytes = store_get_bytes(w, rows, 0, 2, &before->refresh.n);

@@ -44,6 +44,7 @@ struct store_before {
 	const char *ended_by;                                    /* the action of the audit trail */
 	int is_spent;    /* the provider may have replaced the refresh token since */
 	int64_t lives_s; /* of the access token, 0 when it has run out; -1: without end */
+	int is_passive;  /* its old owner renewed it */
 };
 
 /* Returns the database's errors. Owns: the work. */

@@ -8,6 +8,7 @@ import json
 import pytest
 from renewal_harness import PATIENT, no_fault_left, place  # noqa: F401
 from rows import at_once
+from test_import import newcomer, one  # noqa: F401
 from test_override import accepted, emergency, history, issued, nobody_says_whose_it_is, override, override_there, pinned, vouch
 
 REASON = "the wrong tenant"
@@ -352,6 +353,21 @@ def test_a_provider_that_was_not_reached(place):
 
 
 # --- others at the same time
+
+
+def test_what_its_old_owner_renews_stays_his(place, newcomer):
+    """Where refresh tokens are replaced nothing of his is sent; elsewhere it comes back as it was: passive."""
+    theirs = newcomer(ROTATING)
+    one(place, theirs.entry())
+    replace(theirs.connection, 2)
+    refused(theirs.connection, 409, "nothing_to_undo", "nothing_to_undo", "old owner")
+    assert theirs.connection.books().state(theirs.grant["refresh_token"]) == "live"
+
+    theirs = newcomer("sim_never")
+    one(place, theirs.entry())
+    replace(theirs.connection, 2)
+    assert undo(theirs.connection).status == 200
+    assert theirs.connection.health()["passive"] and theirs.connection.row()["next_s"] is None
 
 
 @pytest.mark.parametrize("provider", ["sim_never", ROTATING])
