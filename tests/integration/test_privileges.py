@@ -62,7 +62,7 @@ MATRIX = {
                                last_error_at last_refreshed_at last_proved_at next_refresh_at overdue_at copy_generation
                                environment_generation account_fingerprint {CHECKED} {LEASE})
         token                  select update({RENEWED})
-        token_history          select insert delete update(revocation revoke_due_at revoke_tries)
+        token_history          select insert delete update(spent revocation revoke_due_at revoke_tries)
         refresh_run            select insert delete update(ended_at exit_code counts error)
         provider_state         {GATE}
         authorization_attempt  select delete update(ended_at outcome held_sealed)
