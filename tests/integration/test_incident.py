@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 from mail_server import serving
-from renewal_harness import no_fault_left, place  # noqa: F401
-from test_mail import die, empty_outbox, pass_time, send, settings  # noqa: F401
+from renewal_harness import no_fault_left  # noqa: F401
+from test_mail import die, empty_outbox, pass_time, place, send, settings  # noqa: F401
 
 
 @pytest.fixture

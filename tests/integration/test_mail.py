@@ -10,9 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from harness import MARKER
 from mail_server import certificate, serving
-from renewal_harness import no_fault_left, place  # noqa: F401
+from renewal_harness import no_fault_left, started  # noqa: F401
 
 FROM, TO = "vestal@example.com", "ops@example.com"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A stack of their own: what others left in trouble would be told, too."""
+    with started(tmp_path_factory.mktemp("mail")) as it:
+        yield it
 
 
 @pytest.fixture
@@ -28,7 +35,6 @@ def empty_outbox(place):
     place.sql("delete from vestal.refresh_run where ended_at is not null")  # none was missed
     place.sql("insert into vestal.outbox (message_id, kind, withdrawn_at) select 'summary-' || to_char((now() + d * interval '1 day')"
               " at time zone 'UTC', 'YYYY-MM-DD'), 'summary', now() from generate_series(0, 1) d")  # fmt: skip
-    place.sql("update vestal.token set grant_ends_at = null, idle_ends_at = null")  # what others have left ends later
     place.sql("update vestal.incident set resolved_at = now() - interval '1 day', state = 'resolved' where resolved_at is null")
     yield
     place.sql("delete from vestal.outbox")
